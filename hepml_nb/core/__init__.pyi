@@ -1,0 +1,31 @@
+"""The public names of core and the modules that define them; read by the type checker and, lazily, at run time."""
+
+from .bars import progress as progress
+from .bars import quiet as quiet
+from .cluster import client as client
+from .errors import HepmlError as HepmlError
+from .errors import InputError as InputError
+from .errors import NotFound as NotFound
+from .errors import RunError as RunError
+from .errors import suggest as suggest
+from .files import atomic_dir as atomic_dir
+from .files import atomic_write as atomic_write
+from .files import cache_dir as cache_dir
+from .files import code_hash as code_hash
+from .files import content_hash as content_hash
+from .files import golden_dir as golden_dir
+from .files import lock as lock
+from .files import manifests_dir as manifests_dir
+from .files import notebooks_dir as notebooks_dir
+from .files import repo_root as repo_root
+from .hardware import cores as cores
+from .hardware import device as device
+from .hardware import threads as threads
+from .hardware import tune_allocator as tune_allocator
+from .result import Better as Better
+from .result import Claim as Claim
+from .result import Outcome as Outcome
+from .result import Result as Result
+from .seeds import derive_seed as derive_seed
+from .seeds import rng as rng
+from .seeds import seed_everything as seed_everything
