@@ -134,16 +134,12 @@ def cache_dir() -> Path:
 
 
 def repo_root() -> Path:
-    """Return the folder that holds notebooks/ and data_manifests/: $HEPML_NB_HOME, the checkout or the wheel."""
-    package = Path(__file__).resolve().parents[1]
+    """Return the folder of notebooks/ and data_manifests/: $HEPML_NB_HOME, else the checkout of this package."""
     given = os.environ.get("HEPML_NB_HOME")
-    places = [Path(given).expanduser()] if given else [package.parent, package / "_share"]
-    for place in places:
-        if (place / "data_manifests").is_dir():
-            return place
-    raise NotFound(
-        f"no folder data_manifests/ in {' or '.join(map(str, places))}; set HEPML_NB_HOME to a checkout of hepml-nb."
-    )
+    place = Path(given).expanduser() if given else Path(__file__).resolve().parents[2]
+    if not (place / "data_manifests").is_dir():
+        raise NotFound(f"no folder data_manifests/ in {place}; set HEPML_NB_HOME to a checkout of hepml-nb.")
+    return place
 
 
 def manifests_dir() -> Path:
