@@ -1,0 +1,14 @@
+"""The public names of simulate and the modules that define them; read by the type checker and, lazily, at run time."""
+
+from .detector import Calorimeter as Calorimeter
+from .detector import Detector as Detector
+from .jets import cluster as cluster
+from .jets import from_constituents as from_constituents
+from .pythia import PROCESSES as PROCESSES
+from .pythia import Pythia as Pythia
+from .recipes import RECIPES as RECIPES
+from .recipes import Recipe as Recipe
+from .recipes import recipe as recipe
+from .substructure import describe as describe
+from .substructure import lund as lund
+from .substructure import soft_drop as soft_drop
