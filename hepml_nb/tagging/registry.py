@@ -1,0 +1,86 @@
+"""The taggers there are: one line each."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hepml_nb.core import InputError, NotFound, suggest
+from hepml_nb.tagging.base import Tagger, configure
+
+__all__ = ["Method", "make", "method", "methods"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registered tagger: its name, where it stands, its arXiv number (or book), its seed rows and one sentence."""
+
+    name: str
+    entry: str
+    arxiv: str
+    seeds: tuple[str, ...]
+    summary: str
+
+    @property
+    def cls(self) -> type[Tagger]:
+        """The class; its module is imported now."""
+        module, _, attribute = self.entry.partition(":")
+        found: type[Tagger] = getattr(importlib.import_module(module), attribute)
+        return found
+
+    @property
+    def default(self) -> Any:
+        """The published configuration."""
+        return self.cls.configs["paper"]
+
+    @property
+    def small(self) -> Any:
+        """The configuration that two cores train within a tutorial."""
+        return self.cls.configs["small"]
+
+
+_T = "hepml_nb.tagging."
+_METHODS = (
+    Method("cut", _T + "cut:Cut", "1011.2268", (), "the best single observable, one-sided or in a window"),
+    Method("fisher", _T + "fisher:Fisher", "Fisher 1936", ("S0/8",), "linear discriminant of the observables"),
+    Method(
+        "trees", _T + "trees:Trees", "physics/0408124", ("S0/8", "S2/146"), "boosted decision trees on the observables"
+    ),
+    Method("dnn", _T + "dnn:DNN", "1402.4735", ("S0/8", "S1/22"), "dense network on the observables"),
+    Method("pfn", _T + "pfn:PFN", "1810.05165", ("S0/8", "S0/22"), "Particle Flow Network: a sum over particles"),
+)
+
+
+def methods() -> dict[str, Method]:
+    """Return every registered tagger by name, simple ones first."""
+    return {m.name: m for m in _METHODS}
+
+
+def method(name: str) -> Method:
+    """Return one registered tagger; raise NotFound with the nearest name."""
+    known = methods()
+    if name not in known:
+        raise NotFound(f"there is no tagger {name!r}{suggest(str(name), known)}")
+    return known[name]
+
+
+def make(name: str, config: Any = "small", **overrides: Any) -> Tagger:
+    """Return a new, unfitted tagger.
+
+    config: "small", "paper", a configuration object of the method or a dict of changes to "small".
+    overrides: changed settings, those of the training (epochs, lr, batch_size, ...) included.
+    Raises NotFound for an unknown name, InputError for an unknown configuration or setting.
+    """
+    cls = method(name).cls
+    if isinstance(config, str):
+        if config not in cls.configs:
+            raise InputError(f"{name} has no configuration {config!r}{suggest(config, cls.configs)}")
+        config = cls.configs[config]
+    elif isinstance(config, Mapping):
+        config = configure(cls.configs["small"], config)
+    elif not isinstance(config, type(cls.configs["paper"])):
+        wanted = type(cls.configs["paper"]).__name__
+        raise InputError(f"config is a {type(config).__name__}; expected 'small', 'paper', a dict or a {wanted}.")
+    return cls(configure(config, overrides))
