@@ -43,7 +43,7 @@ class Recipe:
 
     def identity(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return everything that fixes what is made, but for seed and number."""
-        versions = {name: version(name) for name in self.libraries}
+        versions = {**{name: version(name) for name in self.libraries}, "detector": detector.VERSION}
         return {"recipe": self.name, "version": self.version, "parameters": self.parameters(given), "uses": versions}
 
     def __call__(self, n: int, seed: int = 0, **parameters: Any) -> tuple[Any, dict[str, float]]:

@@ -1,0 +1,15 @@
+"""The public names of data and the modules that define them; read by the type checker and, lazily, at run time."""
+
+from .dataset import Dataset as Dataset
+from .manifest import Manifest as Manifest
+from .manifest import manifest as manifest
+from .public import read_top_tagging as read_top_tagging
+from .published import Published as Published
+from .published import published as published
+from .published import published_tables as published_tables
+from .store import estimate as estimate
+from .store import fetch as fetch
+from .store import list as list
+from .store import load as load
+from .store import make as make
+from .store import verify as verify

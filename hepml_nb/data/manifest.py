@@ -1,0 +1,176 @@
+"""Manifests: what a dataset is, what its columns mean, where its files are and which recipe makes a twin of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from hepml_nb.core import InputError, NotFound, manifests_dir, suggest
+
+__all__ = ["PROFILES", "Column", "Cost", "File", "Manifest", "Public", "RecipeSpec", "manifest", "names", "parse"]
+
+PROFILES = ("smoke", "tutorial", "full", "long")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the records: numpy type, unit ("" for none) and meaning."""
+
+    dtype: str
+    meaning: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class File:
+    """A public file: the split it holds, where it is and, where published, its size and checksum."""
+
+    name: str
+    split: str
+    url: str
+    bytes: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that leave the folder of the dataset and addresses that are not https."""
+        path = PurePosixPath(self.name)
+        if path.is_absolute() or ".." in path.parts or "\\" in self.name or ":" in self.name:
+            raise InputError(f"file name {self.name!r} leaves the folder of its dataset; expected a plain name.")
+        if not self.url.startswith("https://"):
+            raise InputError(f"file {self.name!r}: url {self.url!r} is not an https address.")
+
+
+@dataclass(frozen=True)
+class Public:
+    """The public original: the reader of its format and its files."""
+
+    reader: str
+    files: list[File]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Measured cost of 1000 records of a stream on one core."""
+
+    core_seconds: float
+    kib: float
+
+
+@dataclass(frozen=True)
+class RecipeSpec:
+    """The recipe of the twin: one stream of chunks per class, each with its parameters and measured cost."""
+
+    name: str
+    chunk: int
+    streams: dict[str, dict[str, Any]]
+    cost: dict[str, Cost]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A dataset; `profiles` gives the number of records per profile, split and class of the twin."""
+
+    name: str
+    title: str
+    topic: str
+    licence: str
+    citation: str
+    about: str
+    classes: dict[str, int]
+    columns: dict[str, Column]
+    constituents: dict[str, Column]
+    recipe: RecipeSpec
+    profiles: dict[str, dict[str, dict[str, int]]]
+    doi: str = ""
+    public: Public | None = None
+    traps: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check that profiles, splits and classes are known and that every stream has parameters and a cost."""
+        for profile, splits in self.profiles.items():
+            _known(profile, PROFILES, f"{self.name}: profiles")
+            for split, counts in splits.items():
+                _known(split, SPLITS, f"{self.name}: profiles.{profile}")
+                for stream in counts:
+                    _known(stream, self.recipe.streams, f"{self.name}: profiles.{profile}.{split}")
+        for stream in self.recipe.streams:
+            _known(stream, self.recipe.cost, f"{self.name}: recipe.cost")
+        for file in self.public.files if self.public else ():
+            _known(file.split, SPLITS, f"{self.name}: public.files")
+
+    def counts(self, profile: str) -> dict[str, dict[str, int]]:
+        """Return {split: {stream: records}} of a profile; raise NotFound when the dataset does not have it."""
+        if profile not in self.profiles:
+            raise NotFound(f"dataset {self.name!r} has no profile {profile!r}{suggest(profile, self.profiles)}")
+        return self.profiles[profile]
+
+
+def _known(word: str, options: Any, where: str) -> None:
+    if word not in options:
+        raise InputError(f"{where}: {word!r} is unknown{suggest(word, options)}")
+
+
+def names() -> list[str]:
+    """Return the names of all datasets."""
+    return sorted(path.stem for path in manifests_dir().glob("*.yaml"))
+
+
+def manifest(name: str) -> Manifest:
+    """Return the manifest of the dataset `name`; raise NotFound with the nearest name, InputError for a bad file."""
+    if name not in names():
+        raise NotFound(f"there is no dataset {name!r}{suggest(name, names())}")
+    return parse((manifests_dir() / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml")
+
+
+def parse(text: str, where: str | Path = "manifest") -> Manifest:
+    """Return the manifest that `text` (YAML) describes; unknown, missing or mistyped keys raise InputError."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{where} is no YAML: {error}") from error
+    return _build(Manifest, content, str(where))  # type: ignore[no-any-return]
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """Return `value` as `kind`: dataclasses from mappings, lists and dicts item by item, plain values checked."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _record(kind, value, where)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        inner = next(argument for argument in arguments if argument is not types.NoneType)
+        return None if value is None else _build(inner, value, where)
+    if origin is list:
+        return [_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(_is(list, value, where))]
+    if origin is dict:
+        return {str(key): _build(arguments[1], item, f"{where}.{key}") for key, item in _is(dict, value, where).items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value if kind is Any else _is(kind, value, where)
+
+
+def _record(kind: type, value: Any, where: str) -> Any:
+    given: Mapping[str, Any] = _is(dict, value, where)
+    hints = get_type_hints(kind)
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    for key in given:
+        _known(str(key), fields, where)
+    optional = (dataclasses.MISSING, dataclasses.MISSING)
+    missing = [k for k, item in fields.items() if k not in given and (item.default, item.default_factory) == optional]
+    if missing:
+        raise InputError(f"{where}: missing {', '.join(missing)}.")
+    return kind(**{key: _build(hints[key], item, f"{where}: {key}") for key, item in given.items()})
+
+
+def _is(kind: type, value: Any, where: str) -> Any:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InputError(f"{where} is {value!r} ({type(value).__name__}); expected {kind.__name__}.")
+    return value
