@@ -15,6 +15,7 @@ from .golden import Deviation as Deviation
 from .golden import Proposal as Proposal
 from .golden import check as check
 from .golden import golden_path as golden_path
+from .golden import golden_problems as golden_problems
 from .golden import is_timing as is_timing
 from .golden import propose as propose
 from .golden import read_golden as read_golden
@@ -29,8 +30,11 @@ from .parameters import from_text as from_text
 from .parameters import parameter_table as parameter_table
 from .parameters import read_parameters as read_parameters
 from .parameters import validate as validate
+from .provenance import hide_paths as hide_paths
 from .results import Staleness as Staleness
+from .results import claim_problems as claim_problems
 from .results import committed as committed
+from .results import read_sidecar as read_sidecar
 from .results import refresh as refresh
 from .results import result_path as result_path
 from .results import results_dir as results_dir
@@ -52,3 +56,5 @@ from .sweep import read_spec as read_spec
 from .sweep import rows as rows
 from .sweep import run_sweep as run_sweep
 from .sweep import sweeps as sweeps
+from .tables import html_table as html_table
+from .tables import markdown_table as markdown_table

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING
 
 from hepml_nb.core import InputError, NotFound, suggest
 from hepml_nb.runtime.notebooks import NotebookLike, code_cells, has_tag, info, read
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = ["Break", "break_notebook", "breaks"]
 

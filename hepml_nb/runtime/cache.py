@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
-from nbformat import NotebookNode
-
-from hepml_nb.core import NotFound, atomic_dir, cache_dir, code_hash, content_hash, lock
-from hepml_nb.runtime.notebooks import NotebookLike, code_cells, info, read
+from hepml_nb.core import atomic_dir, cache_dir, code_hash, content_hash, lock
+from hepml_nb.runtime.datasets import identity
+from hepml_nb.runtime.notebooks import NotebookLike, code_cells, info, nbformat, read
 from hepml_nb.runtime.provenance import versions
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = ["Entry", "Key", "cache_key", "clear_runs", "entry", "holding", "results_key", "store"]
 
@@ -78,7 +79,7 @@ def results_key(notebook: NotebookLike, values: Mapping[str, Any], profile: str)
         {
             "notebook": content_hash([_meaning(cell.source) for cell in code_cells(node)]),
             "parameters": dict(values),
-            "datasets": {name: _identity(name, profile) for name in _datasets(node, values)},
+            "datasets": {name: identity(name, profile) for name in _datasets(node, values)},
             "code": _code(science),
         }
     )
@@ -129,7 +130,7 @@ def store(notebook_id: str, key: Key, node: NotebookNode, sidecar: Mapping[str, 
     folder = _folder(notebook_id) / key.hex
     with atomic_dir(folder) as aside:
         made = Entry(aside)
-        made.executed.write_text(nbformat.writes(node), encoding="utf-8")  # type: ignore[no-untyped-call]
+        made.executed.write_text(nbformat().writes(node), encoding="utf-8")
         made.sidecar.write_text(json.dumps(sidecar, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (aside / "seal.json").write_text(json.dumps(_seal(made)), encoding="utf-8")
     kept = [path.parent for path in folder.parent.glob("*/seal.json")]
@@ -206,18 +207,3 @@ def _datasets(node: NotebookNode, values: Mapping[str, Any]) -> list[str]:
         named.add(chosen)
     named |= {text for text in values.values() if isinstance(text, str) and text.startswith("/")}  # Path parameters
     return sorted(str(name) for name in named)
-
-
-def _identity(name: str, profile: str) -> str:
-    """Return what stands for the dataset's content: its identity, or the bytes of a file given as a parameter."""
-    path = Path(name)
-    if path.is_absolute():
-        if not path.is_file():
-            return "missing"
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    from hepml_nb import data
-
-    try:
-        return str(data.identity(name, profile))
-    except NotFound:  # not every profile of every dataset exists; the notebook itself will say so
-        return "unknown"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from hepml_nb.core import HepmlError
 from hepml_nb.runtime.broken import break_notebook, breaks
 from hepml_nb.runtime.notebooks import Info, NotebookLike, code_cells, has_tag, info, read
 from hepml_nb.runtime.parameters import read_parameters
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = ["problems"]
 

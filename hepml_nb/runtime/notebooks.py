@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hepml_nb.core import InputError, NotFound, notebooks_dir, suggest
 
-__all__ = ["Info", "NotebookLike", "code_cells", "discover", "find", "has_tag", "info", "read"]
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+__all__ = ["Info", "NotebookLike", "code_cells", "discover", "find", "has_tag", "info", "nbformat", "read"]
 
 NotebookLike: TypeAlias = "str | Path | NotebookNode"
 
@@ -65,29 +68,21 @@ def find(name: str | Path) -> Path:
 
 def read(notebook: NotebookLike) -> NotebookNode:
     """Return the notebook as nbformat 4, a copy that may be changed; raises InputError for a file that is none."""
-    if isinstance(notebook, NotebookNode):
+    if isinstance(notebook, dict):
         return copy.deepcopy(notebook)
-    import nbformat
-
-    path = find(notebook)
+    path, library = find(notebook), nbformat()
     try:
-        node: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    except (
-        nbformat.reader.NotJSONError,
-        nbformat.ValidationError,
-        AttributeError,
-        TypeError,
-        UnicodeDecodeError,
-    ) as error:
+        node: NotebookNode = library.reads(json.dumps(_raw(path)), as_version=4)
+    except (library.ValidationError, AttributeError, TypeError, KeyError) as error:
         raise InputError(f"{path.name} is not a Jupyter notebook: {str(error).splitlines()[0]}") from error
     return node
 
 
 def info(notebook: NotebookLike) -> Info:
     """Return what the notebook says about itself; a notebook in memory may carry its id in `hepml.id`."""
-    node = read(notebook)
-    meta = dict(node.metadata.get("hepml", {}))
-    path = None if isinstance(notebook, NotebookNode) else find(notebook)
+    path = None if isinstance(notebook, dict) else find(notebook)
+    raw = notebook if isinstance(notebook, dict) else _raw(path or Path())
+    meta = dict(raw["metadata"].get("hepml", {}))
     name = _id_of(path) if path else str(meta.get("id", "notebook"))
     folder, _, slug = name.rpartition("/")
     return Info(
@@ -104,6 +99,23 @@ def info(notebook: NotebookLike) -> Info:
     )
 
 
+def nbformat() -> Any:
+    """Import nbformat, without the three seconds that jsonschema then spends on a grammar of web addresses.
+
+    jsonschema does without rfc3987_syntax where it is not installed; notebooks have no address for it to check.
+    """
+    modules: dict[str, Any] = sys.modules
+    hide = "jsonschema" not in modules and "rfc3987_syntax" not in modules
+    if hide:
+        modules["rfc3987_syntax"] = None
+    try:
+        import nbformat as library
+    finally:
+        if hide:
+            del modules["rfc3987_syntax"]
+    return library
+
+
 def code_cells(node: NotebookNode) -> list[NotebookNode]:
     """Return the code cells in order."""
     return [cell for cell in node.cells if cell.cell_type == "code"]
@@ -112,6 +124,17 @@ def code_cells(node: NotebookNode) -> list[NotebookNode]:
 def has_tag(cell: NotebookNode, tag: str) -> bool:
     """Say whether the cell carries the tag."""
     return tag in cell.metadata.get("tags", [])
+
+
+def _raw(path: Path) -> dict[str, Any]:
+    """Return a notebook file's JSON; nbformat is not needed to look at metadata."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw["nbformat"] != 4 or not isinstance(raw["metadata"], dict):
+            raise ValueError("nbformat 4 with metadata was expected")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path.name} is not a Jupyter notebook: {type(error).__name__}: {error}") from error
+    return dict(raw)
 
 
 def _id_of(path: Path) -> str:

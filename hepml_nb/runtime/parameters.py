@@ -7,13 +7,14 @@ import io
 import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from hepml_nb.core import InputError, NotFound, suggest
 from hepml_nb.runtime.notebooks import NotebookLike, code_cells, has_tag, info, read
 from hepml_nb.runtime.types import Mismatch, Type, fit, infer, parse_text, parse_type, read_literal
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = ["Parameter", "from_text", "parameter_table", "read_parameters", "validate"]
 
@@ -32,12 +33,15 @@ class Parameter:
 
 
 def read_parameters(notebook: NotebookLike) -> dict[str, Parameter]:
-    """Return the notebook's parameters in order.
+    """Return the notebook's parameters in order; an index without a parameters cell has none.
 
     Raises InputError when there is no (or more than one) parameters cell, when it holds anything but literals,
     annotations and imports from typing or pathlib, or when a default does not fit its own annotation.
     """
-    node, name = read(notebook), info(notebook).id
+    node, about = read(notebook), info(notebook)
+    name = about.id
+    if about.kind == "index" and not any(has_tag(cell, "parameters") for cell in node.cells):
+        return {}
     source = _parameters_cell(node, name).source
     try:
         tree = ast.parse(source)

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-from nbformat import NotebookNode, from_dict
+from typing import TYPE_CHECKING, Any
 
 from hepml_nb.core import NotFound, repo_root
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = ["hide_paths", "revision", "scrub", "versions"]
 
@@ -84,7 +85,8 @@ def _replace(value: Any, pairs: list[tuple[str, str]]) -> Any:
     if isinstance(value, Mapping):
         # pictures are long base64 texts without a path in them
         made = {k: v if str(k).startswith("image/") else _replace(v, pairs) for k, v in value.items()}
-        return from_dict(made) if isinstance(value, NotebookNode) else made  # type: ignore[no-untyped-call]
+        kind: Any = type(value)  # a NotebookNode stays one
+        return kind(made)
     return [_replace(one, pairs) for one in value] if isinstance(value, list) else value
 
 

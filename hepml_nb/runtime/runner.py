@@ -12,18 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import nbformat
-from nbformat import NotebookNode
-
 from hepml_nb.core import InputError, RunError, atomic_write, cache_dir
 from hepml_nb.runtime import cache as runs
-from hepml_nb.runtime.notebooks import Info, NotebookLike, info, read
+from hepml_nb.runtime.notebooks import Info, NotebookLike, info, nbformat, read
 from hepml_nb.runtime.parameters import read_parameters, validate
 from hepml_nb.runtime.provenance import hide_paths, revision, scrub, versions
 from hepml_nb.runtime.session import PROFILES, extract
 from hepml_nb.runtime.watchdog import Limits, Watchdog
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from hepml_nb.runtime.kernel import Execution
 
 __all__ = ["PROFILES", "NotebookError", "Run", "run"]
@@ -33,7 +32,7 @@ Reason = Literal["error", "timeout", "memory", "dead", "start"]
 # seconds per cell and in all; generous, since they are there to end what hangs, not to hold a budget
 _TIMEOUTS = {"smoke": (120.0, 300.0), "tutorial": (1_200.0, 3_600.0)}
 _LINES = 20
-_MACHINERY = ("/IPython/", "/ipykernel/", "ipykernel_launcher", "/tornado/", "/asyncio/", "/traitlets/", "<frozen runpy>")
+_MACHINERY = ("/IPython/", "/ipykernel/", "ipykernel_launcher", "/tornado/", "/asyncio/", "/traitlets/", "<frozen ")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -133,6 +132,8 @@ def _resolve(
 ) -> tuple[dict[str, Any], str]:
     """Return all parameters, checked, and the profile they amount to ("default" for a notebook without profiles)."""
     known = read_parameters(node)
+    if not known and not given:  # an index
+        return {}, profile or "default"
     for name, value in (("profile", profile), ("seed", seed)):
         if value is not None and given.setdefault(name, value) != value:
             raise InputError(f"{name} was given twice: {given[name]!r} as a parameter, {value!r} beside it.")
@@ -231,7 +232,7 @@ def _failure(execution: Execution, error: Exception, place: _Place) -> NotebookE
     lines += ["the cell:", textwrap.indent(source, "    ")] if source else []
     lines += [f"last {_LINES} lines of the traceback:", textwrap.indent(traceback, "    ")] if traceback else []
     text = str(hide_paths("\n".join(lines), *execution.folders))
-    note = nbformat.v4.new_markdown_cell(  # type: ignore[no-untyped-call]
+    note = nbformat().v4.new_markdown_cell(
         "**This run did not end well.**\n\n" + textwrap.indent(text, "    "), metadata={"tags": ["hepml-failure"]}
     )
     execution.node.cells.insert(0, note)
@@ -290,4 +291,4 @@ def _tail(text: str) -> str:
 
 def _write(node: NotebookNode, path: Path) -> None:
     with atomic_write(path) as stream:
-        stream.write(nbformat.writes(node) + "\n")  # type: ignore[no-untyped-call]
+        stream.write(nbformat().writes(node) + "\n")

@@ -7,12 +7,14 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from hepml_nb.core import Claim, InputError, Result, seed_everything, suggest, threads, tune_allocator
+from hepml_nb.runtime.datasets import loaded
 from hepml_nb.runtime.tables import html_table, markdown_table
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = ["MIME", "PROFILES", "Session", "claim", "current", "extract", "record", "start"]
 
@@ -70,7 +72,7 @@ class Session:
         metrics = [self.metrics[name] for name in self._names]
         claims = [self.claims[text] for text in self._texts]
         bundle = {
-            MIME: {"schema": 1, "metrics": metrics, "claims": claims, "dataset": _provenances()},
+            MIME: {"schema": 1, "metrics": metrics, "claims": claims, "dataset": loaded()},
             "text/markdown": markdown_table(metrics, claims),
             "text/html": html_table(metrics, claims),
             "text/plain": markdown_table(metrics, claims),
@@ -189,14 +191,6 @@ def _published(reference: str | None) -> dict[str, Any] | None:
 
     value, error, source = data.published(reference)
     return {"ref": reference, "value": value, "error": error, "source": source}
-
-
-def _provenances() -> list[dict[str, Any]]:
-    """Return the provenance of every dataset loaded so far, where hepml_nb.data was used at all."""
-    if "hepml_nb.data" not in sys.modules:
-        return []
-    loaded = getattr(sys.modules["hepml_nb.data"], "loaded", None)
-    return [dict(one) for one in loaded()] if callable(loaded) else []
 
 
 def _execution_count() -> int | None:

@@ -27,6 +27,7 @@ from hepml_nb.core import (
     progress,
     suggest,
 )
+from hepml_nb.runtime.datasets import identity
 from hepml_nb.runtime.provenance import revision, versions
 
 __all__ = ["Spec", "SweepReport", "read_spec", "rows", "run_sweep", "sweeps"]
@@ -251,17 +252,11 @@ def _points(grid: Any, name: str) -> Iterator[Point]:
 
 def _base_key(spec: Spec) -> dict[str, Any]:
     """Return what every row of the sweep rests on besides its point: entry, dataset, code."""
-    from hepml_nb import data
-
     module = spec.entry.partition(":")[0]
     package = ".".join(module.split(".")[:2]) if module.startswith("hepml_nb.") else module
-    try:
-        identity = data.identity(spec.dataset, spec.profile)
-    except NotFound:
-        identity = "unknown"
     return {
         "entry": spec.entry,
-        "dataset": identity,
+        "dataset": identity(spec.dataset, spec.profile),
         "code": code_hash(package, "hepml_nb.learn", "hepml_nb.stats"),
     }
 

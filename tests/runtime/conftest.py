@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbformat import NotebookNode
+
+from hepml_nb.runtime.notebooks import nbformat as quick_nbformat
+
+nbformat = quick_nbformat()
 
 PARAMETERS = """from typing import Literal
 
@@ -19,7 +21,7 @@ rate: float = 0.1
 flags: list[float] | None = None"""
 
 
-def notebook(*cells: str, parameters: str | None = PARAMETERS, **hepml: Any) -> NotebookNode:
+def notebook(*cells: str, parameters: str | None = PARAMETERS, **hepml: Any) -> Any:
     """Return a notebook of code cells below a title and a parameters cell."""
     v4 = nbformat.v4
     node = v4.new_notebook(metadata={"hepml": {"schema": 1, "title": "Toy", "topic": "toys", **hepml}})
@@ -45,7 +47,7 @@ def workbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def build() -> Callable[..., NotebookNode]:
+def build() -> Callable[..., Any]:
     """Make a notebook in memory."""
     return notebook
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 
 from hepml_nb import runtime
 from hepml_nb.core import InputError, NotFound
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_notebooks_are_found_by_id_prefix_and_path(make: Any, workbench: Path) -> None:
@@ -44,3 +48,11 @@ def test_a_file_that_is_no_notebook_is_said_so(workbench: Path) -> None:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match="not a Jupyter notebook"):
             runtime.read(path)
+
+
+def test_looking_at_notebooks_and_recording_need_no_nbformat(make: Any) -> None:
+    make(name="toys/01_toy")
+    code = "import sys; from hepml_nb import runtime; runtime.info('toys/01'); runtime.record; "
+    code += "print('nbformat' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"

@@ -77,10 +77,14 @@ def test_the_environment_sets_the_default_profile_and_an_explicit_one_wins(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(RECORD)
+    given: list[str] = []
+    monkeypatch.setattr(kernel, "execute", lambda execution: given.append(execution.env["HEPML_NB_PROFILE"]))
     monkeypatch.setenv("HEPML_NB_PROFILE", "smoke")
     assert runtime.run("toys/01").profile == "smoke"
     done = runtime.run("toys/01", profile="full")
     assert done.profile == done.metrics["profile"] == "full"
+    assert runtime.run("toys/01", {"profile": "tutorial"}).profile == "tutorial"
+    assert given == ["smoke", "full", "tutorial"]
 
 
 def test_a_failing_cell_is_reported_with_number_source_and_traceback(make: Any) -> None:
