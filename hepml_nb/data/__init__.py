@@ -1,4 +1,4 @@
-"""From a manifest to a Dataset: public files where they were fetched, else their simulated twin, made once and cached."""
+"""From a manifest to a Dataset: public files where they were fetched, else their simulated twin, cached."""
 
 import lazy_loader
 

@@ -49,18 +49,25 @@ class Chunk:
         """Return where the cache keeps this chunk."""
         return cache_dir() / "chunks" / self.identity / f"{self.index:05d}.parquet"
 
+    def made(self) -> bool:
+        """Say whether the cache holds it whole: its record is written last."""
+        return self.path.exists() and self.path.with_suffix(".json").exists()
+
+    def record(self) -> dict[str, Any]:
+        """Return the record of a made chunk: number, counters, core-seconds, bytes and sha256."""
+        return dict(json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8")))
+
 
 def make_chunk(chunk: Chunk) -> dict[str, Any]:
     """Make one chunk unless the cache has it; return its record: number, counters, core-seconds, bytes and sha256.
 
     Two processes that want the same chunk make it once.
     """
-    record = chunk.path.with_suffix(".json")
-    if record.exists() and chunk.path.exists():
-        return dict(json.loads(record.read_text(encoding="utf-8")))
+    if chunk.made():
+        return chunk.record()
     with lock(chunk.path.with_suffix(".lock"), timeout=3600):
-        if record.exists() and chunk.path.exists():
-            return dict(json.loads(record.read_text(encoding="utf-8")))
+        if chunk.made():
+            return chunk.record()
         from hepml_nb.simulate.recipes import recipe
 
         start = time.process_time()
@@ -76,7 +83,7 @@ def make_chunk(chunk: Chunk) -> dict[str, Any]:
         }
         with atomic_write(chunk.path, "wb") as stream:
             stream.write(content)
-        with atomic_write(record) as stream:  # last, so that its presence says that the chunk is whole
+        with atomic_write(chunk.path.with_suffix(".json")) as stream:
             json.dump(info, stream)
     return info
 
@@ -110,8 +117,7 @@ def _float_columns(schema: Any) -> list[str]:
 def read_chunk(chunk: Chunk) -> Any:
     """Return the array of a made chunk; raise RunError when its bytes are not those that were written."""
     content = chunk.path.read_bytes()
-    info = json.loads(chunk.path.with_suffix(".json").read_text(encoding="utf-8"))
-    if hashlib.sha256(content).hexdigest() != info["sha256"]:
+    if hashlib.sha256(content).hexdigest() != chunk.record()["sha256"]:
         raise RunError(f"{chunk.path} is damaged (its sha256 changed); delete it and make the data again.")
     return from_parquet_bytes(content)
 
@@ -130,7 +136,7 @@ def make(chunks: Sequence[Chunk], workers: int | None = None, say: Any = None) -
     Whatever was finished stays when this is interrupted, and the next call goes on from there. `say` is called with a
     line of text (chunks, rate, time left) as chunks end. Raises RunError when a worker dies or a recipe fails.
     """
-    missing = [chunk for chunk in chunks if not (chunk.path.exists() and chunk.path.with_suffix(".json").exists())]
+    missing = [chunk for chunk in chunks if not chunk.made()]
     workers = max(1, min(workers or os.cpu_count() or 1, len(missing) or 1))
     start = time.monotonic()
     with progress(total=sum(chunk.n for chunk in missing), desc="making", unit="jet") as bar:

@@ -22,6 +22,7 @@ from hepml_nb.data.manifest import SPLITS, Manifest, manifest, names
 __all__ = ["Estimate", "estimate", "fetch", "list", "load", "make", "twin_chunks", "verify", "write_sample"]
 
 Source = Literal["auto", "public", "twin", "sample"]
+_Chunks = dict[str, dict[str, builtins.list[Chunk]]]
 _SOURCES = ("auto", "public", "twin", "sample")
 
 
@@ -93,7 +94,7 @@ def estimate(name: str, profile: str = "tutorial", seed: int = 0) -> Estimate:
             for chunk in chunks:
                 seconds = chunk.n * cost[stream].core_seconds / 1000
                 need += seconds
-                missing += 0.0 if chunk.path.with_suffix(".json").exists() else seconds
+                missing += 0.0 if chunk.made() else seconds
     return Estimate(name, profile, records, kib / 1024, need, missing)
 
 
@@ -140,16 +141,15 @@ def verify(name: str) -> dict[str, str]:
             path = _sample_path(about, split)
             found[str(path)] = "ok" if _sha256(path) == entry["sha256"] else "damaged"
     for profile in about.profiles:
-        for streams in twin_chunks(about, profile, 0).values():
-            for chunk in (chunk for row in streams.values() for chunk in row if chunk.path.exists()):
-                info = json.loads(chunk.path.with_suffix(".json").read_text(encoding="utf-8"))
-                found[str(chunk.path)] = "ok" if _sha256(chunk.path) == info["sha256"] else "damaged"
+        for chunk in _flat(twin_chunks(about, profile, 0)):
+            if chunk.made():
+                found[str(chunk.path)] = "ok" if _sha256(chunk.path) == chunk.record()["sha256"] else "damaged"
     return found
 
 
-def twin_chunks(about: Manifest, profile: str, seed: int = 0) -> dict[str, dict[str, builtins.list[Chunk]]]:
+def twin_chunks(about: Manifest, profile: str, seed: int = 0) -> _Chunks:
     """Return {split: {stream: chunks}} of a profile; smaller profiles use the first chunks of larger ones."""
-    recipe, out = about.recipe, {}
+    recipe, out = about.recipe, dict[str, dict[str, builtins.list[Chunk]]]()
     for split, counts in about.counts(profile).items():
         out[split] = {
             stream: [
@@ -161,11 +161,15 @@ def twin_chunks(about: Manifest, profile: str, seed: int = 0) -> dict[str, dict[
     return out
 
 
+def _flat(chunks: _Chunks) -> builtins.list[Chunk]:
+    return [chunk for streams in chunks.values() for row in streams.values() for chunk in row]
+
+
 def write_sample(name: str) -> int:
     """Write the sample that ships for the smoke profile and return its bytes; for maintainers, after a version bump."""
     about = manifest(name)
     dataset = load(name, "smoke", "twin")
-    splits = {}
+    splits: dict[str, dict[str, Any]] = {}
     for split in dataset.splits:
         content = parquet_bytes(dataset.split(split))
         with atomic_write(_sample_path(about, split), "wb") as stream:
@@ -178,37 +182,38 @@ def write_sample(name: str) -> int:
 
 def _twin(about: Manifest, profile: str, order: int, seed: int, make: bool) -> Dataset:
     chunks = twin_chunks(about, profile, seed)
-    flat = [chunk for streams in chunks.values() for row in streams.values() for chunk in row]
-    counts = about.counts(profile)
-    if any(not chunk.path.with_suffix(".json").exists() for chunk in flat):
+    flat = _flat(chunks)
+    if not all(chunk.made() for chunk in flat):
         told = estimate(about.name, profile, seed)
         if not make:
             raise NotFound(f"{told}; make them with `hepml-nb data make {about.name} --profile {profile}`.")
         print(f"Making {told}")
         make_chunks(flat, say=None if quiet() else print)
-    infos = {stream: [json.loads(chunk.path.with_suffix(".json").read_text(encoding="utf-8"))
-                      for streams in chunks.values() for chunk in streams.get(stream, [])]
-             for stream in about.recipe.streams}  # fmt: skip
-    key = {"name": about.name, "chunks": {split: {stream: [[chunk.identity for chunk in row], counts[split][stream]]
-           for stream, row in streams.items()} for split, streams in chunks.items()}}  # fmt: skip
-    return Dataset(
-        about.name,
-        profile,
-        {split: partial(_read, about, split, streams, counts[split]) for split, streams in chunks.items()},
-        {
-            "identity": content_hash(key),
-            "source": "twin",
-            "about": f"simulated twin of {about.title}" if about.public else about.title,
-            "seed": about.recipe.seed + seed,
-            "recipe": {stream: _fixed(about, stream) for stream in about.recipe.streams},
-            "counts": counts,
-            "counters": {stream: _sum(rows) for stream, rows in infos.items()},
-            "licence": about.licence,
-            "citation": about.citation,
+    counts = about.counts(profile)
+    readers = {split: partial(_read, about, split, streams, counts[split]) for split, streams in chunks.items()}
+    return Dataset(about.name, profile, readers, _provenance(about, profile, chunks, seed), about.classes, order)
+
+
+def _provenance(about: Manifest, profile: str, chunks: _Chunks, seed: int) -> dict[str, Any]:
+    counts = about.counts(profile)
+    key = {
+        split: {stream: [[chunk.identity for chunk in row], counts[split][stream]] for stream, row in streams.items()}
+        for split, streams in chunks.items()
+    }
+    return {
+        "identity": content_hash({"name": about.name, "chunks": key}),
+        "source": "twin",
+        "about": f"simulated twin of {about.title}" if about.public else about.title,
+        "seed": about.recipe.seed + seed,
+        "recipe": {stream: _fixed(about, stream) for stream in about.recipe.streams},
+        "counts": counts,
+        "counters": {
+            stream: _sum([chunk.record() for streams in chunks.values() for chunk in streams.get(stream, [])])
+            for stream in about.recipe.streams
         },
-        about.classes,
-        order,
-    )
+        "licence": about.licence,
+        "citation": about.citation,
+    }
 
 
 def _fixed(about: Manifest, stream: str) -> dict[str, Any]:

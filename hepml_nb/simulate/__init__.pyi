@@ -2,6 +2,8 @@
 
 from .detector import Calorimeter as Calorimeter
 from .detector import Detector as Detector
+from .events import generate as generate
+from .jets import FIELDS as FIELDS
 from .jets import cluster as cluster
 from .jets import from_constituents as from_constituents
 from .pythia import PROCESSES as PROCESSES

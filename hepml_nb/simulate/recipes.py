@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -17,6 +18,7 @@ from hepml_nb.simulate.substructure import cluster_sequence, soft_drop
 
 __all__ = ["RECIPES", "Recipe", "jet_sample", "recipe"]
 
+_Window = tuple[float, float]
 _BATCH = 500
 """Events per read-out; part of what a seed means, so it is fixed."""
 
@@ -43,7 +45,7 @@ class Recipe:
 
     def identity(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return everything that fixes what is made, but for seed and number."""
-        versions = {**{name: version(name) for name in self.libraries}, "detector": detector.VERSION}
+        versions = {**{name: _version(name) for name in self.libraries}, "detector": detector.VERSION}
         return {"recipe": self.name, "version": self.version, "parameters": self.parameters(given), "uses": versions}
 
     def __call__(self, n: int, seed: int = 0, **parameters: Any) -> tuple[Any, dict[str, float]]:
@@ -51,6 +53,9 @@ class Recipe:
         if n < 0:
             raise InputError(f"n={n} is negative.")
         return self.make(n, seed, **self.parameters(parameters))
+
+
+_version = cache(version)
 
 
 def _like(default: Any, value: Any) -> Any:
@@ -81,10 +86,11 @@ def jet_sample(
         raise NotFound(f"there is no process {process!r}{suggest(process, PROCESSES)}")
     low, high = float(pt[0]), float(pt[1])
     heavy = process in ("top", "w")
-    generator = Pythia(process, seed=seed, mpi=mpi, **_windows(process, low, high, matched_only))
+    hard, preselect = _windows(process, low, high, matched_only)
+    generator = Pythia(process, seed=seed, mpi=mpi, pthat=hard, preselect=preselect)
     response, noise = detector.Detector(), rng(seed, "detector")
     kept: list[Any] = []
-    counters = {"events": 0, "jets_in_window": 0, "near": 0, "matched": 0}
+    counters: dict[str, float] = {"events": 0, "jets_in_window": 0, "near": 0, "matched": 0}
     total = 0
     while total < n:
         records = generator.events(_BATCH)
@@ -98,7 +104,7 @@ def jet_sample(
             counters[name] += int(count)
         chosen = inside if matched_only else near
         found["matched"] = inside
-        found["event"] = ak.values_astype(found.row, np.int64) + (counters["events"] - len(records))
+        found["event"] = ak.values_astype(found.row, np.int64) + (int(counters["events"]) - len(records))
         found = found[chosen]
         if gen:
             found = _with_gen(found, particles, len(records), low)
@@ -116,11 +122,15 @@ def jet_sample(
     return sample, counters
 
 
-def _windows(process: str, low: float, high: float, matched_only: bool) -> dict[str, tuple[float, float]]:
-    """Return pTHat window and preselection that keep what can end in the pt window, as measured at detector level."""
+def _windows(process: str, low: float, high: float, matched_only: bool) -> tuple[_Window, _Window]:
+    """Return pTHat window and preselection that keep what can end in the pt window.
+
+    Measured at detector level with windows wide open, the jets lost are: QCD 0.5 % by pTHat and 0.7 % by the
+    preselection, W 0.7 and 0.6 %, matched top 4 and 1 % (those of hard radiation, beyond what the hard process describes).
+    """
     least = {"qcd": 0.57, "top": 0.55, "w": 0.65}[process]
     below, above = (0.96, 1.09) if process == "qcd" else (0.97, 1.13 if matched_only else 2.0)
-    return {"pthat": (least * low, 2.5 * high), "preselect": (below * low, above * high)}
+    return (least * low, 2.5 * high), (below * low, above * high)
 
 
 def _with_gen(found: Any, particles: Mapping[str, np.ndarray], n_events: int, low: float) -> Any:

@@ -119,6 +119,11 @@ def describe(pt: Any, deta: Any, dphi: Any, radius: float = 0.8) -> dict[str, np
     counts = ak.to_numpy(ak.num(pt))
     if len(counts) and counts.min() < 1:
         raise InputError(f"jet {int(np.argmin(counts))} has no constituents; drop empty jets before.")
+    for name, column in (("pt", pt), ("deta", deta), ("dphi", dphi)):
+        bad = ~np.isfinite(ak.to_numpy(ak.flatten(column)))
+        if bad.any():
+            jet = int(np.repeat(np.arange(len(counts)), counts)[np.argmax(bad)])
+            raise InputError(f"{int(bad.sum())} constituents have a {name} that is NaN or infinite, first in jet {jet}.")
     names = ("mass", "msoftdrop", "tau1", "tau2", "tau3", "tau4", "c2", "d2", "n2", "m2")
     if not len(counts):
         return {name: np.zeros(0) for name in names}
