@@ -14,7 +14,7 @@ from hepml_nb.tagging.base import Arrays, Tagger
 __all__ = ["Trees", "TreesConfig"]
 
 _MOST_LEAVES = 64  # the leaves of a tree are the bits of one 64-bit word
-_ROWS = 8192  # a chunk of columns and words that stays in the cache
+_ROWS = 16384  # columns and words of a chunk stay in the cache
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Trees(Tagger):
     physics: arXiv:physics/0408124).
 
     After the fit every tree is flattened into (feature, threshold, which leaves are lost by going right) and leaf
-    values, and scored by ANDing 64-bit words ("QuickScorer", SIGIR 2015). skops, the usual safe format for
+    values, and scored by ORing words of bits ("QuickScorer", SIGIR 2015). skops, the usual safe format for
     scikit-learn, itself refuses these trees: their nodes hold indices that compiled code follows unchecked.
     """
 
@@ -84,11 +84,11 @@ class Trees(Tagger):
         self.base = base
         self.feature = np.zeros((len(trees), splits), np.int32)
         self.threshold = np.full((len(trees), splits), np.inf, np.float32)  # nothing is above: no effect
-        self.kept = np.full((len(trees), splits), 2**64 - 1, np.uint64)
+        self.lost = np.zeros((len(trees), splits), np.uint32 if leaves <= 32 else np.uint64)
         self.value = np.zeros((len(trees), leaves))
-        for i, (feature, threshold, kept, value) in enumerate(trees):
+        for i, (feature, threshold, lost, value) in enumerate(trees):
             n = len(feature)
-            self.feature[i, :n], self.threshold[i, :n], self.kept[i, :n] = feature, threshold, kept
+            self.feature[i, :n], self.threshold[i, :n], self.lost[i, :n] = feature, threshold, lost
             self.value[i, : len(value)] = value
 
     def _score(self, x: Any) -> npt.NDArray[Any]:
@@ -99,33 +99,37 @@ class Trees(Tagger):
 
     def _raw(self, columns: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return the log odds of jets given as columns (k, n)."""
-        total = np.full(columns.shape[1], self.base)
-        for feature, threshold, kept, value in zip(
-            self.feature.tolist(), self.threshold.tolist(), self.kept, self.value, strict=True
+        n, word = columns.shape[1], self.lost.dtype
+        total = np.full(n, self.base)
+        above, bits = np.empty(n, bool), np.empty(n, word)
+        for feature, threshold, lost, value in zip(
+            self.feature.tolist(), self.threshold.tolist(), self.lost, self.value, strict=True
         ):
-            leaves = np.full(columns.shape[1], 2**64 - 1, np.uint64)
-            for f, t, k in zip(feature, threshold, kept, strict=True):
-                np.bitwise_and(leaves, k, out=leaves, where=columns[f] > t)
-            # the leftmost leaf that is left; the lowest bit is a power of two, whose exponent frexp reads off exactly
-            lowest = (leaves & (~leaves + np.uint64(1))).astype(np.float64)
+            gone: npt.NDArray[Any] = np.zeros(n, word)
+            for f, t, leaves in zip(feature, threshold, lost, strict=True):
+                np.greater(columns[f], t, out=above)
+                np.multiply(above, leaves, out=bits)
+                gone |= bits
+            # the leftmost leaf not gone; lowest is a power of two, whose exponent frexp reads off exactly
+            lowest = (~gone & (gone + word.type(1))).astype(np.float64)
             total += value[np.frexp(lowest)[1] - 1]
         return total
 
     def _state(self) -> Arrays:
         return {"base": np.array([self.base]), "feature": self.feature, "threshold": self.threshold,
-                "kept": self.kept, "value": self.value}  # fmt: skip
+                "lost": self.lost, "value": self.value}  # fmt: skip
 
     def _restore(self, state: Arrays) -> None:
         self.base = float(state["base"][0])
         self.feature, self.threshold = state["feature"], state["threshold"]
-        self.kept, self.value = state["kept"], state["value"]
+        self.lost, self.value = state["lost"], state["value"]
 
 
 def _flatten(nodes: npt.NDArray[Any]) -> tuple[Any, ...]:
-    """Return (feature, threshold, kept leaves, leaf values) of one scikit-learn tree, leaves numbered from the left."""
+    """Return (feature, threshold, lost leaves as bits, leaf values) of one tree, leaves numbered from the left."""
     feature: list[int] = []
     threshold: list[float] = []
-    kept: list[int] = []
+    lost: list[int] = []
     value: list[float] = []
 
     def visit(index: int) -> None:
@@ -133,18 +137,16 @@ def _flatten(nodes: npt.NDArray[Any]) -> tuple[Any, ...]:
         if node["is_leaf"]:
             value.append(float(node["value"]))
             return
-        first = len(value)
-        place = len(kept)
+        first, place = len(value), len(lost)
         feature.append(int(node["feature_idx"]))
         threshold.append(_down(float(node["num_threshold"])))
-        kept.append(0)
+        lost.append(0)
         visit(int(node["left"]))
-        left = (1 << len(value)) - (1 << first)  # the bits of the leaves below the left branch
-        kept[place] = (2**64 - 1) ^ left
+        lost[place] = (1 << len(value)) - (1 << first)  # going right loses the leaves below the left branch
         visit(int(node["right"]))
 
     visit(0)
-    return feature, threshold, np.array(kept, np.uint64), value
+    return feature, threshold, np.array(lost, np.uint64), value
 
 
 def _down(threshold: float) -> float:
