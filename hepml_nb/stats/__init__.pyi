@@ -10,10 +10,12 @@ from .classify import Roc as Roc
 from .classify import accuracy as accuracy
 from .classify import auc as auc
 from .classify import rejection as rejection
+from .classify import rejection_band as rejection_band
 from .classify import roc as roc
 from .compare import triangular as triangular
 from .compare import wasserstein as wasserstein
 from .intervals import clopper_pearson as clopper_pearson
+from .samples import combine as combine
 from .samples import effective_size as effective_size
 from .samples import floor as floor
 from .twosample import c2st as c2st

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, overload
 
@@ -16,7 +17,7 @@ from .checks import probabilities as checked_probabilities
 from .intervals import ONE_SIGMA, clopper_pearson, upper_limit
 from .samples import effective_size
 
-__all__ = ["Roc", "accuracy", "auc", "rejection", "roc"]
+__all__ = ["Roc", "accuracy", "auc", "rejection", "rejection_band", "roc"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -207,6 +208,27 @@ def auc(
     n = _smaller(signal)
     error = float(np.sqrt(_mean_variance(beaten, ws, value) + _mean_variance(losses, wb, 1 - value)))
     return Result(value, error or 0.5 / n, n, floor, baseline, "higher", "area under the ROC curve, ties half")
+
+
+def rejection_band(curves: Roc | Sequence[Roc], eff: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return (value, low, high) of the rejection at the efficiencies `eff` (points,), for one or several trainings.
+
+    value: mean over trainings; low, high: mean 68 % interval in quadrature with the spread between trainings / sqrt(T).
+    inf where no background passes in some training. Raises InputError for no curve.
+    """
+    curves = [curves] if isinstance(curves, Roc) else list(curves)
+    if not curves:
+        raise InputError("curves is empty; expected a Roc, or one for each training.")
+    values = np.stack([curve.rejection_at(eff) for curve in curves])
+    finite = np.isfinite(values).all(axis=0)
+    value = np.full(values.shape[1], np.inf)
+    value[finite] = values[:, finite].mean(axis=0)
+    intervals = np.stack([curve.interval_at(eff) for curve in curves])
+    low, high = intervals[:, 0].mean(axis=0), intervals[:, 1].mean(axis=0)
+    spread = values[:, finite].std(axis=0, ddof=1) / np.sqrt(len(curves)) if len(curves) > 1 else 0.0
+    low[finite] = value[finite] - np.hypot(value[finite] - low[finite], spread)
+    high[finite] = value[finite] + np.hypot(high[finite] - value[finite], spread)
+    return value, low, high
 
 
 def accuracy(
