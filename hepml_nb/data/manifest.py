@@ -96,14 +96,14 @@ class Manifest:
 
     def __post_init__(self) -> None:
         """Check that profiles, splits and classes are known and that every stream has parameters and a cost."""
+        for stream in self.recipe.streams:
+            _known(stream, self.recipe.cost, f"{self.name}: recipe.cost")
         for profile, splits in self.profiles.items():
             _known(profile, PROFILES, f"{self.name}: profiles")
             for split, counts in splits.items():
                 _known(split, SPLITS, f"{self.name}: profiles.{profile}")
                 for stream in counts:
                     _known(stream, self.recipe.streams, f"{self.name}: profiles.{profile}.{split}")
-        for stream in self.recipe.streams:
-            _known(stream, self.recipe.cost, f"{self.name}: recipe.cost")
         for file in self.public.files if self.public else ():
             _known(file.split, SPLITS, f"{self.name}: public.files")
 

@@ -19,8 +19,8 @@ from hepml_nb.simulate.substructure import cluster_sequence, soft_drop
 __all__ = ["RECIPES", "Recipe", "jet_sample", "recipe"]
 
 _Window = tuple[float, float]
-_BATCH = 500
-"""Events per read-out; part of what a seed means, so it is fixed."""
+_BATCH, _FEW = 500, 100
+"""Events per read-out, also of small samples; part of what a seed means, so they are fixed."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def jet_sample(
     counters: dict[str, float] = {"events": 0, "jets_in_window": 0, "near": 0, "matched": 0}
     total = 0
     while total < n:
-        records = generator.events(_BATCH)
+        records = generator.events(_BATCH if n >= _BATCH else _FEW)
         particles = visible(records)
         found = jets.find(response.candidates(particles, noise), len(records), (low, high))
         near = inside = np.ones(len(found), dtype=bool)

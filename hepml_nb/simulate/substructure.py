@@ -123,7 +123,9 @@ def describe(pt: Any, deta: Any, dphi: Any, radius: float = 0.8) -> dict[str, np
         bad = ~np.isfinite(ak.to_numpy(ak.flatten(column)))
         if bad.any():
             jet = int(np.repeat(np.arange(len(counts)), counts)[np.argmax(bad)])
-            raise InputError(f"{int(bad.sum())} constituents have a {name} that is NaN or infinite, first in jet {jet}.")
+            raise InputError(
+                f"{int(bad.sum())} constituents have a {name} that is NaN or infinite, first in jet {jet}."
+            )
     names = ("mass", "msoftdrop", "tau1", "tau2", "tau3", "tau4", "c2", "d2", "n2", "m2")
     if not len(counts):
         return {name: np.zeros(0) for name in names}

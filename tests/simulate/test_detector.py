@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from hepml_nb.simulate.detector import Detector
 
 N = 20_000
@@ -43,7 +44,9 @@ def test_resolution_closes(pdg: int, pt: float, kind: int, width: float) -> None
     assert response.std() == pytest.approx(width, rel=0.05)
 
 
-@pytest.mark.parametrize(("pt", "eta", "efficiency"), [(10, 0.2, 0.95), (10, 2.0, 0.85), (0.8, 0.2, 0.70), (0.8, 2, 0.60)])
+@pytest.mark.parametrize(
+    ("pt", "eta", "efficiency"), [(10, 0.2, 0.95), (10, 2.0, 0.85), (0.8, 0.2, 0.70), (0.8, 2, 0.60)]
+)
 def test_tracking_efficiency_and_lost_tracks_become_neutral(pt: float, eta: float, efficiency: float) -> None:
     found = seen(211, pt, eta)
     tracks = (found["pdg"] == 211).sum()
@@ -52,7 +55,9 @@ def test_tracking_efficiency_and_lost_tracks_become_neutral(pt: float, eta: floa
         assert (found["pdg"] == 130).sum() > 0.95 * (N - tracks)
 
 
-@pytest.mark.parametrize(("pdg", "pt", "eta"), [(22, 0.05, 0.0), (211, 0.3, 0.0), (130, 0.05, 0.0), (22, 20, 3.2), (13, 20, 2.7)])
+@pytest.mark.parametrize(
+    ("pdg", "pt", "eta"), [(22, 0.05, 0.0), (211, 0.3, 0.0), (130, 0.05, 0.0), (22, 20, 3.2), (13, 20, 2.7)]
+)
 def test_what_is_too_soft_or_too_far_forward_is_lost(pdg: int, pt: float, eta: float) -> None:
     assert len(seen(pdg, pt, eta)["pt"]) < 0.01 * N
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import awkward as ak
 import numpy as np
 import pytest
+
 from hepml_nb.core import InputError
 from hepml_nb.simulate import FIELDS, cluster, from_constituents
 from hepml_nb.simulate.jets import delta_phi, empty, find, match, round_bits

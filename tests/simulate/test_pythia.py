@@ -5,6 +5,7 @@ from __future__ import annotations
 import awkward as ak
 import numpy as np
 import pytest
+
 from hepml_nb.core import InputError, NotFound
 from hepml_nb.simulate import Pythia, generate
 from hepml_nb.simulate.pythia import decay_quarks, visible

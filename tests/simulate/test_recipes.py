@@ -7,6 +7,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
+
 from hepml_nb.core import InputError, NotFound
 from hepml_nb.simulate import FIELDS, recipe
 

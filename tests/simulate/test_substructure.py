@@ -7,6 +7,7 @@ from itertools import combinations
 import awkward as ak
 import numpy as np
 import pytest
+
 from hepml_nb.core import InputError
 from hepml_nb.simulate import describe, lund, soft_drop
 from hepml_nb.simulate.substructure import cluster_sequence, correlations, momenta
