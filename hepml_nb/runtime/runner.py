@@ -30,7 +30,7 @@ __all__ = ["PROFILES", "NotebookError", "Run", "run"]
 Reason = Literal["error", "timeout", "memory", "dead", "start"]
 
 # seconds per cell and in all; generous, since they are there to end what hangs, not to hold a budget
-_TIMEOUTS = {"smoke": (120.0, 300.0), "tutorial": (1_200.0, 3_600.0)}
+_TIMEOUTS = {"smoke": (300.0, 900.0), "tutorial": (1_800.0, 5_400.0)}
 _LINES = 20
 _MACHINERY = ("/IPython/", "/ipykernel/", "ipykernel_launcher", "/tornado/", "/asyncio/", "/traitlets/", "<frozen ")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -81,7 +81,7 @@ def run(
 
     profile: this, else parameters["profile"], else $HEPML_NB_PROFILE, else the notebook's default. out: folder for
     `<slug>.<profile>.ipynb` and `<slug>.<profile>.metrics.json`; None leaves them in the cache. Timeouts in seconds
-    (smoke 120 per cell and 300 in all, tutorial 1200 and 3600, else none); memory_mib: kernel and children together.
+    (smoke 300 per cell and 900 in all, tutorial 1800 and 5400, else none); memory_mib: kernel and children together.
     cache=False executes in any case. env: more of the kernel's environment.
     The kernel works in an empty scratch folder with HEPML_NB_BATCH=1.
     Raises InputError or NotFound for parameters that do not fit, NotebookError for a run that did not end well.

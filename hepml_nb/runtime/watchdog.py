@@ -42,7 +42,7 @@ class Watchdog:
     within `grace` seconds. A kernel over its memory is killed at once, before the system does it to someone else.
     """
 
-    def __init__(self, limits: Limits, period: float = 0.05, grace: float = 3.0) -> None:
+    def __init__(self, limits: Limits, period: float = 0.05, grace: float = 10.0) -> None:
         self.limits, self.period, self.grace = limits, period, grace
         self.peak_mib = 0.0
         self.cpu_seconds = 0.0

@@ -148,3 +148,11 @@ def test_several_grids_are_one_sweep_and_names_are_checked(sweep: Path, workbenc
         runtime.read_spec("toys/curv2")
     with pytest.raises(NotFound, match="cannot be imported"):
         runtime.run_sweep("toys/curve", entry="toyentry:walk")
+
+
+def test_a_dask_client_runs_the_points(sweep: Path) -> None:
+    distributed = pytest.importorskip("dask.distributed")
+    with distributed.Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+        assert run(client=client).done == 6
+    assert [one["row"]["n"] for one in runtime.rows("toys/curve")] == [7] * 6
+    assert run().skipped == 6
