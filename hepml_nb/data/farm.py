@@ -171,8 +171,8 @@ def _in_parallel(missing: Sequence[Chunk], workers: int, bar: Any, say: Any, sta
 
 
 def _quiet_worker() -> None:
-    """Leave Ctrl-C to the parent and keep each worker to one thread."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """End at once and without a word on Ctrl-C (chunks are whole or absent), and keep to one thread."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
 

@@ -13,4 +13,5 @@ from .recipes import Recipe as Recipe
 from .recipes import recipe as recipe
 from .substructure import describe as describe
 from .substructure import lund as lund
+from .substructure import momenta as momenta
 from .substructure import soft_drop as soft_drop

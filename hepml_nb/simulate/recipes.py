@@ -126,7 +126,7 @@ def _windows(process: str, low: float, high: float, matched_only: bool) -> tuple
     """Return pTHat window and preselection that keep what can end in the pt window.
 
     Measured at detector level with windows wide open, the jets lost are: QCD 0.5 % by pTHat and 0.7 % by the
-    preselection, W 0.7 and 0.6 %, matched top 4 and 1 % (those of hard radiation, beyond what the hard process describes).
+    preselection, W 0.7 and 0.6 %, matched top 4 and 1 % (hard radiation, beyond what the hard process describes).
     """
     least = {"qcd": 0.57, "top": 0.55, "w": 0.65}[process]
     below, above = (0.96, 1.09) if process == "qcd" else (0.97, 1.13 if matched_only else 2.0)

@@ -52,21 +52,34 @@ def cluster_sequence(particles: Any, algorithm: str = "antikt", radius: float = 
     return fastjet.ClusterSequence(particles, definition)
 
 
-def soft_drop(particles: Any, z: float = 0.1, beta: float = 0.0, radius: float = 0.8, sequence: Any = None) -> Any:
-    """Groom jets by soft drop (arXiv:1402.2657) on their Cambridge-Aachen tree; `particles` is jets * var * {px, ...}.
+def soft_drop(jets: Any, z: float = 0.1, beta: float = 0.0, radius: float = 0.8, sequence: Any = None) -> Any:
+    """Groom jets by soft drop (arXiv:1402.2657) on their Cambridge-Aachen tree.
 
-    Returns one record per jet: `mass`, `pt` (GeV), `delta_r`, `z` of the splitting that passed, and `constituents`.
+    `jets` are jets in the schema, or jets * var * {px, py, pz, E} in GeV. Returns one record per jet: `mass`, `pt`
+    (GeV), `delta_r` and `z` of the splitting that passed, and `constituents` * {px, py, pz, E}; a jet in which nothing
+    passes keeps its last branch and has mass 0. `sequence` saves clustering again. Raises InputError for z outside
+    (0, 0.5].
     """
-    sequence = sequence if sequence is not None else cluster_sequence(particles, "cambridge", 10.0)
+    if not 0 < z <= 0.5:
+        raise InputError(f"z={z} is out of range; expected 0 < z <= 0.5.")
+    sequence = sequence if sequence is not None else _tree(jets)
     groomed = sequence.exclusive_jets_softdrop_grooming(njets=1, beta=beta, symmetry_cut=z, R0=radius)
     columns = {"mass": "msoftdrop", "pt": "ptsoftdrop", "delta_r": "deltaRsoftdrop", "z": "symmetrysoftdrop"}
     return ak.zip({**{to: groomed[name] for to, name in columns.items()}, "constituents": groomed.constituents},
                   depth_limit=1)  # fmt: skip
 
 
+def _tree(jets: Any) -> Any:
+    """Return the Cambridge-Aachen sequence that clusters every jet whole."""
+    if "constituents" in ak.fields(jets):
+        inside = jets.constituents
+        jets = momenta(inside.pt, inside.deta, inside.dphi)
+    return cluster_sequence(jets, "cambridge", 10.0)
+
+
 def n_subjettiness(particles: Any, radius: float = 0.8, sequence: Any = None) -> np.ndarray:
     """Return tau1 to tau4 (arXiv:1011.2268) with beta = 1 and winner-take-all kT axes: (jets, 4)."""
-    sequence = sequence if sequence is not None else cluster_sequence(particles, "cambridge", 10.0)
+    sequence = sequence if sequence is not None else _tree(particles)
     taus = sequence.njettiness(axes_definition="WTA_KT_Axes", njets=[1, 2, 3, 4], beta=1.0, R0=radius)
     return np.asarray(ak.to_numpy(taus), dtype=np.float64).reshape(-1, 4)
 
@@ -78,7 +91,7 @@ def lund(jets: Any) -> Any:
     `z` is its share of the pt that is left when the branches before it are taken off.
     """
     inside = jets.constituents
-    sequence = cluster_sequence(momenta(inside.pt, inside.deta, inside.dphi), "cambridge", 10.0)
+    sequence = _tree(jets)
     plane = sequence.exclusive_jets_lund_declusterings(1)
     plane = plane[:, 0] if plane.ndim > 2 else plane
     soft = plane.kt / plane.Delta

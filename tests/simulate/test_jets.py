@@ -17,8 +17,7 @@ def candidates() -> dict[str, np.ndarray]:
         (0, 400.0, 0.5, 3.1, 211), (0, 200.0, 0.7, -3.1, 22), (0, 580.0, -0.4, 0.0, 130), (0, 5.0, 1.8, 1.5, 22),
         (1, 640.0, 2.4, 0.0, 211), (1, 560.0, 0.1, 3.0, -211), (1, 555.0, 0.1, 1.0, 22),
     ]  # fmt: skip
-    columns = dict(zip(("event", "pt", "eta", "phi", "pdg"), map(np.array, zip(*rows, strict=True)), strict=True))
-    return columns
+    return dict(zip(("event", "pt", "eta", "phi", "pdg"), map(np.array, zip(*rows, strict=True)), strict=True))
 
 
 def test_the_two_hardest_jets_in_the_window_are_found() -> None:

@@ -46,6 +46,14 @@ def test_soft_drop_keeps_a_balanced_pair_and_drops_a_soft_one() -> None:
     assert soft_drop(particles, z=0.05).mass[1] == pytest.approx(mass(*SOFT), rel=1e-6)
 
 
+def test_soft_drop_takes_jets_of_the_schema_and_refuses_a_senseless_cut() -> None:
+    pt, deta, dphi = jets(TWO)
+    schema = ak.zip({"constituents": ak.zip({"pt": pt, "deta": deta, "dphi": dphi})}, depth_limit=1)
+    assert soft_drop(schema).mass[0] == pytest.approx(mass(*TWO), rel=1e-6)
+    with pytest.raises(InputError, match=r"0 < z <= 0\.5"):
+        soft_drop(schema, z=0.6)
+
+
 def test_three_prongs_have_no_tau3_but_a_tau2() -> None:
     seen = describe(*jets(THREE))
     assert seen["tau3"][0] < 1e-6 < 0.05 < seen["tau2"][0] < seen["tau1"][0]
