@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import awkward as ak
 import numpy as np
 import pytest
 
 from hepml_nb import data, stats
 from hepml_nb.core import manifests_dir
-from hepml_nb.simulate import describe
+from hepml_nb.simulate import describe, recipe
 
 MIB = 1_000_000
 ALLOWED = {"tagging": 4, "unfolding": 8, "anomaly": 6, "calo": 8, "sbi": 3, "start": 1}
@@ -34,6 +36,14 @@ def test_samples_are_whole(name: str) -> None:
         for column in jets.fields:
             if column != "constituents" and not column.startswith("gen_"):
                 assert np.isfinite(ak.to_numpy(jets[column])).all()
+
+
+@pytest.mark.parametrize("name", ["top-tagging", "boosted-jets"])
+def test_samples_were_made_by_the_recipe_as_it_is(name: str) -> None:
+    about = data.manifest(name)
+    for stream, made in data.load(name).provenance["recipe"].items():
+        now = json.loads(json.dumps(recipe(about.recipe.name).identity(about.recipe.streams[stream])))
+        assert {**made, "uses": made["uses"]["detector"]} == {**now, "uses": now["uses"]["detector"]}
 
 
 def test_splits_share_no_event() -> None:
