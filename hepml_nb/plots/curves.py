@@ -63,7 +63,10 @@ def roc_curves(
             area = np.mean([roc.auc for roc in _listed(curves[name])])
             _band(main, eff, band, number, f"{name} (AUC {area:.4f})")
             _band(below, eff, tuple(_ratio(part, base) for part in band), number, "")
-        main.legend(loc="upper right")
+        if len(curves) > 6:
+            _legend_above(main)
+        else:
+            main.legend(loc="upper right")
         top = max(band[0][np.isfinite(band[0])].max(initial=10.0) for band in bands.values())
         main.set(yscale="log", xlim=xlim, ylim=(0.9, 2.5 * top), ylabel=r"background rejection $1/\varepsilon_B$")
         below.axhline(1, color=GREY, lw=0.8, zorder=0)
@@ -106,7 +109,7 @@ def size_curve(points: Points, *, metric: str = "", ax: Axes | None = None) -> A
             FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
         )
         ax.xaxis.set_minor_locator(NullLocator())
-        _legend_above(ax, min(len(points), 3))
+        _legend_above(ax)
     largest = {name: max(found) for name, found in points.items() if found}
     text = ", ".join(f"{name} {points[name][size]} with {size} jets" for name, size in largest.items())
     describe(ax, f"{_plain(metric)} against the number of training jets: {text}.")
@@ -165,7 +168,7 @@ def training(history: History | Sequence[History] | Mapping[str, History], *, ax
         ax.set(xlabel="epoch", ylabel="loss")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.xaxis.set_minor_locator(NullLocator())
-        _legend_above(ax, 3)
+        _legend_above(ax)
     words = ", ".join(
         f"{name or 'validation'} {one.val_loss.min():.4g} at best, kept epoch {one.best_epoch} of {len(one.val_loss)}"
         for name, one in named.items()
@@ -212,8 +215,10 @@ def _plain_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _legend_above(ax: Axes, columns: int) -> None:
-    """Put the legend over the axes, where it hides nothing."""
+def _legend_above(ax: Axes) -> None:
+    """Put the legend over the axes, where it hides nothing, in as many columns as the names leave room for."""
+    longest = max(len(str(label)) for label in ax.get_legend_handles_labels()[1])
+    columns = 3 if longest <= 15 else 2
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, columnspacing=1.4, borderaxespad=0.3)
 
 
