@@ -107,7 +107,7 @@ def test_a_hanging_cell_is_interrupted_and_its_traceback_says_where(make: Any) -
     start = time.monotonic()
     with pytest.raises(runtime.NotebookError, match=r"ran longer than 1 s, the limit for one cell") as caught:
         runtime.run("toys/01", cell_timeout=1.0)
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 60
     assert (caught.value.reason, caught.value.cell) == ("timeout", 4)
     assert "in wait()" in caught.value.traceback
     stopped(caught.value)
@@ -168,11 +168,11 @@ while True:
 
 
 def test_memory_and_time_of_children_count(make: Any) -> None:
-    child = "x = bytearray(150 * 2**20); import time; t = time.time()\nwhile time.time() - t < 1: pass"
+    child = "x = bytearray(150 * 2**20); import time\nwhile time.process_time() < 1.5: pass"
     make(f"import subprocess, sys\ndone = subprocess.run([sys.executable, '-c', {child!r}], check=True)")
     done = runtime.run("toys/01")
     assert done.peak_mib > 190
-    assert done.metrics["cpu_seconds"] > 1.2
+    assert done.metrics["cpu_seconds"] > 1.5
 
 
 TAKEN = """import pathlib, sys
@@ -220,5 +220,5 @@ def test_parallel_processes_do_not_collide_and_one_run_is_executed_once(make: An
         subprocess.Popen([sys.executable, "-c", code, name], stdout=subprocess.PIPE, text=True, cwd=ROOT)
         for name in names
     ]
-    assert [process.communicate(timeout=120)[0].strip() for process in started] == names
+    assert [process.communicate(timeout=300)[0].strip() for process in started] == names
     assert [(tmp_path / f"count{number}").read_text() for number in range(2)] == ["x", "x"]
