@@ -11,6 +11,9 @@ from .compare import Difference as Difference
 from .compare import compare_runs as compare_runs
 from .compare import difference_table as difference_table
 from .contract import problems as problems
+from .export import exercise_cells as exercise_cells
+from .export import export_student as export_student
+from .export import student_copy as student_copy
 from .golden import Deviation as Deviation
 from .golden import Proposal as Proposal
 from .golden import check as check
@@ -31,6 +34,12 @@ from .parameters import parameter_table as parameter_table
 from .parameters import read_parameters as read_parameters
 from .parameters import validate as validate
 from .provenance import hide_paths as hide_paths
+from .report import Report as Report
+from .report import build_report as build_report
+from .report import report_one as report_one
+from .report import report_scores as report_scores
+from .report_page import Page as Page
+from .report_page import make_page as make_page
 from .results import Staleness as Staleness
 from .results import claim_problems as claim_problems
 from .results import committed as committed
@@ -43,6 +52,8 @@ from .runner import PROFILES as PROFILES
 from .runner import NotebookError as NotebookError
 from .runner import Run as Run
 from .runner import run as run
+from .scoreboard import Board as Board
+from .scoreboard import scoreboard as scoreboard
 from .session import MIME as MIME
 from .session import Session as Session
 from .session import claim as claim
