@@ -88,12 +88,14 @@ def lund(jets: Any) -> Any:
     """Return the primary Lund plane (arXiv:1807.04758) of jets in the schema: jets * var * {delta, kt, z}.
 
     Declusterings come wide to narrow along the harder branch; `kt` in GeV is the softer branch's pt times `delta`, and
-    `z` is its share of the pt that is left when the branches before it are taken off.
+    `z` is its share of the pt that is left when the branches before it are taken off. Particles at the very same place
+    (positions are stored on a grid) have no angle and so no place in the plane: they are left out.
     """
     inside = jets.constituents
     sequence = _tree(jets)
     plane = sequence.exclusive_jets_lund_declusterings(1)
     plane = plane[:, 0] if plane.ndim > 2 else plane
+    plane = plane[plane.Delta > 0]
     soft = plane.kt / plane.Delta
     counts = ak.to_numpy(ak.num(soft))
     flat = ak.to_numpy(ak.flatten(soft))

@@ -88,6 +88,17 @@ def test_lund_plane_of_a_pair_is_its_splitting() -> None:
     assert plane.z[0, 0] == pytest.approx(0.4, rel=1e-3)
 
 
+def test_particles_at_one_place_leave_the_lund_plane_of_all_jets_finite() -> None:
+    inside = ak.zip({
+        "pt": ak.Array([[50.0, 40.0, 10.0], [60.0, 20.0]]),
+        "deta": ak.Array([[0.0, 0.0, 0.3], [0.0, 0.2]]),
+        "dphi": ak.Array([[0.0, 0.0, 0.0], [0.0, 0.0]]),
+    })  # fmt: skip
+    plane = lund(ak.zip({"constituents": inside}, depth_limit=1))
+    assert ak.num(plane.z).tolist() == [1, 1]
+    np.testing.assert_allclose(ak.to_numpy(ak.flatten(plane.z)), [0.1, 0.25], rtol=1e-3)
+
+
 def test_a_single_constituent_gives_zeros_and_no_nan() -> None:
     seen = describe(*jets([(500.0, 0.0, 0.0)], TWO))
     assert all(np.isfinite(values).all() for values in seen.values())
