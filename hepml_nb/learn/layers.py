@@ -54,7 +54,8 @@ def mlp(widths: Sequence[int], *, dropout: float = 0.0) -> nn.Sequential:
         raise InputError(f"widths={tuple(widths)!r}; expected at least an input and an output width, all positive.")
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(widths):
-        layers += [nn.Linear(n_in, n_out), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
+        # in place: a linear layer's backward never reads its own output, and memory traffic is what costs
+        layers += [nn.Linear(n_in, n_out), nn.ReLU(inplace=True), *([nn.Dropout(dropout)] if dropout else [])]
     return nn.Sequential(*layers[: -2 if dropout else -1])
 
 

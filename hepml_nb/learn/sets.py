@@ -36,7 +36,7 @@ class DeepSet(nn.Module):
 
     def __init__(self, features: int, phi: Sequence[int], f: Sequence[int], outputs: int = 1) -> None:
         super().__init__()
-        self.phi = nn.Sequential(*mlp([features, *phi]), nn.ReLU())
+        self.phi = nn.Sequential(*mlp([features, *phi]), nn.ReLU(inplace=True))
         self.f = mlp([phi[-1], *f, outputs])
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from hepml_nb.core import InputError, RunError, atomic_dir, suggest
 from hepml_nb.tagging.checks import check_jets, labels_of
-from hepml_nb.tagging.observables import OBSERVABLES, columns_of, observables
+from hepml_nb.tagging.observables import OBSERVABLES, columns_of, compute
 
 __all__ = ["Particles", "Tagger", "configure"]
 
@@ -38,7 +38,7 @@ class Tagger(ABC):
 
     A subclass names itself, its configurations ("paper": the published defaults, "small": for two cores) and its
     columns, and writes `_learn`, `_start`, `_score`, `_state` and `_restore`. Its inputs are the observables (n, k)
-    unless it overrides `prepare`. Its whole memory is a dict of arrays, so saving needs no pickle.
+    unless it overrides `_inputs`. Its whole memory is a dict of arrays, so saving needs no pickle.
     """
 
     name: ClassVar[str]
@@ -87,7 +87,7 @@ class Tagger(ABC):
         """Return one number per jet, shape (n,), higher for signal: a probability, or a cut's discriminant."""
         self._must_be_ready("scores")
         check_jets(jets, self.columns, method=self.name)
-        parts = [self.score_inputs(self.prepare(jets[i : i + self.chunk])) for i in range(0, len(jets), self.chunk)]
+        parts = [self.score_inputs(self._inputs(jets[i : i + self.chunk])) for i in range(0, len(jets), self.chunk)]
         return np.concatenate(parts)
 
     def score_inputs(self, x: Any) -> Scores:
@@ -98,7 +98,7 @@ class Tagger(ABC):
     def prepare(self, jets: Any) -> Any:
         """Return what the method sees of the jets; raise InputError for jets it cannot use."""
         check_jets(jets, self.columns, method=self.name)
-        return observables(jets)
+        return self._inputs(jets)
 
     def save(self, path: str | Path) -> Path:
         """Write the folder `path` (JSON and safetensors; it appears complete or not at all) and return it."""
@@ -162,6 +162,9 @@ class Tagger(ABC):
 
     @abstractmethod
     def _restore(self, state: Arrays) -> None: ...
+
+    def _inputs(self, jets: Any) -> Any:
+        return compute(jets)
 
     def _input_names(self) -> list[str]:
         return list(OBSERVABLES)

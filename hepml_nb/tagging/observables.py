@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hepml_nb.core import NotFound, suggest
 from hepml_nb.tagging.checks import check_jets
 
-__all__ = ["OBSERVABLES", "Observable", "columns_of", "observables"]
+__all__ = ["OBSERVABLES", "Observable", "columns_of", "compute", "observables"]
 
 Array = npt.NDArray[np.float32]
 
@@ -107,6 +107,12 @@ def observables(jets: Any, names: Iterable[str] | None = None) -> Array:
     """
     chosen = [_observable(name) for name in (OBSERVABLES if names is None else names)]
     check_jets(jets, columns_of(o.name for o in chosen), method=", ".join(o.name for o in chosen))
+    return compute(jets, [o.name for o in chosen])
+
+
+def compute(jets: Any, names: Iterable[str] | None = None) -> Array:
+    """Return what `observables` returns, of jets that were checked already."""
+    chosen = [_observable(name) for name in (OBSERVABLES if names is None else names)]
     return np.stack([o.compute(jets) for o in chosen], axis=1).astype(np.float32)
 
 

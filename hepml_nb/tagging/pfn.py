@@ -53,6 +53,10 @@ def features(jets: Any, names: tuple[str, ...] = FEATURES) -> Particles:
     Raises InputError for jets without constituents or with values that are not finite.
     """
     check_jets(jets, ("constituents",), method="pfn")
+    return _features(jets, names)
+
+
+def _features(jets: Any, names: tuple[str, ...]) -> Particles:
     parts = jets.constituents
     lengths = ak.to_numpy(ak.num(parts)).astype(np.int64)
     starts = np.cumsum(lengths) - lengths
@@ -103,10 +107,6 @@ class PFN(NetworkTagger):
         """Return the network with fresh weights."""
         return PFNNetwork(self.config)
 
-    def prepare(self, jets: Any) -> Particles:
-        """Return the features of all particles."""
-        return features(jets, self.config.features)
-
     def batches(
         self, x: Any, *targets: npt.NDArray[Any], batch_size: int, seed: int = 0, shuffle: bool = True
     ) -> RowBatches:
@@ -116,6 +116,9 @@ class PFN(NetworkTagger):
     def _standardise(self, model: Any, x: Any) -> None:
         if self.config.standardise:
             model.standardise.fit(torch.as_tensor(x.values))
+
+    def _inputs(self, jets: Any) -> Particles:
+        return _features(jets, self.config.features)
 
     def _input_names(self) -> list[str]:
         return list(self.config.features)
