@@ -12,6 +12,7 @@ from .compare import compare_runs as compare_runs
 from .compare import difference_table as difference_table
 from .contract import problems as problems
 from .export import exercise_cells as exercise_cells
+from .export import export_plain as export_plain
 from .export import export_student as export_student
 from .export import student_copy as student_copy
 from .golden import Deviation as Deviation
@@ -53,7 +54,7 @@ from .runner import NotebookError as NotebookError
 from .runner import Run as Run
 from .runner import run as run
 from .scoreboard import Board as Board
-from .scoreboard import scoreboard as scoreboard
+from .scoreboard import boards as boards
 from .session import MIME as MIME
 from .session import Session as Session
 from .session import claim as claim

@@ -22,7 +22,7 @@ from hepml_nb.runtime.notebooks import NotebookLike, has_tag, info, nbformat, re
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["exercise_cells", "export_student", "strip_outputs", "student_copy"]
+__all__ = ["exercise_cells", "export_plain", "export_student", "strip_outputs", "student_copy"]
 
 STUB = "# your code here"
 _BEGIN = re.compile(r"^\s*###\s*BEGIN SOLUTION\s*$")
@@ -69,13 +69,22 @@ def strip_outputs(notebook: NotebookLike) -> NotebookNode:
 
 
 def export_student(notebook: NotebookLike, out: str | Path | None = None) -> Path:
-    """Write the student copy to `out` (a file, or a folder) and return the file; "<slug>.student.ipynb" by default."""
-    node, about = student_copy(notebook), info(notebook)
+    """Write the student copy to `out` (file or folder; here by default) as <slug>.student.ipynb; return the file."""
+    return _write(student_copy(notebook), notebook, out, ".student.ipynb")
+
+
+def export_plain(notebook: NotebookLike, out: str | Path | None = None) -> Path:
+    """Write the complete notebook without outputs to `out` (a file or a folder; here by default); return the file."""
+    return _write(strip_outputs(notebook), notebook, out, ".ipynb")
+
+
+def _write(node: NotebookNode, notebook: NotebookLike, out: str | Path | None, suffix: str) -> Path:
+    about = info(notebook)
     path = Path(out) if out is not None else Path()
     if path.suffix != ".ipynb":
-        path = path / f"{about.slug}.student.ipynb"
+        path = path / f"{about.slug}{suffix}"
     if about.path is not None and path.resolve() == about.path.resolve():
-        raise InputError(f"out={str(path)!r} is the notebook itself; its solutions would be lost.")
+        raise InputError(f"out={str(path)!r} is the notebook itself; name another file or folder.")
     with atomic_write(path) as stream:
         stream.write(nbformat().writes(node) + "\n")
     return path

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from hepml_nb.core import HepmlError, InputError, NotFound, atomic_dir, cores
-from hepml_nb.runtime.golden import read_golden
 from hepml_nb.runtime.notebooks import discover, find, info
 from hepml_nb.runtime.parameters import read_parameters
 from hepml_nb.runtime.provenance import revision
 from hepml_nb.runtime.report_index import Card, card, index_page
+from hepml_nb.runtime.report_numbers import applicable_golden
 from hepml_nb.runtime.report_page import Failure, Page, make_page
 from hepml_nb.runtime.runner import NotebookError, run
-from hepml_nb.runtime.scoreboard import scoreboard
+from hepml_nb.runtime.scoreboard import boards
 
 __all__ = ["Made", "Report", "build_report", "report_one", "report_scores"]
 
@@ -127,7 +127,7 @@ def build_report(
     report = Report(target / "index.html", pages, time.monotonic() - start)
     index = index_page(
         [one.card for one in pages],
-        scoreboard(),
+        boards(),
         profile=profile,
         revision=revision(),
         made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
@@ -238,7 +238,7 @@ def _make(job: _Job) -> Made:
     page = make_page(
         executed,
         sidecar or {"notebook": about.id, "profile": job.profile, "parameters": dict(job.parameters)},
-        golden=_golden(job, sidecar),
+        golden=applicable_golden(job.notebook, sidecar) if sidecar else None,
         defaults=_defaults(job.notebook),
         link=_linker(job),
         home=home or None,
@@ -264,17 +264,6 @@ def _reason(error: HepmlError | None) -> Failure | None:
 
 def _outside(page: Page) -> tuple[str, ...]:
     return tuple(name for name, band in page.verdicts.items() if band.css == "bad")
-
-
-def _golden(job: _Job, sidecar: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the bands where they apply: they were made with the notebook's own parameters, whatever the seed."""
-    if not sidecar:
-        return None
-    defaults = _defaults(job.notebook)
-    given = {name: value for name, value in sidecar["parameters"].items() if name not in ("profile", "seed")}
-    if any(value != defaults.get(name) for name, value in given.items()):
-        return None
-    return read_golden(job.notebook, str(sidecar["profile"]))
 
 
 def _defaults(notebook: str) -> dict[str, Any]:

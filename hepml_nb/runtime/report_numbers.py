@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hepml_nb.runtime.notebooks import NotebookLike
+from hepml_nb.runtime.parameters import read_parameters
 from hepml_nb.runtime.tables import cells
 
-__all__ = ["Band", "ClaimRow", "Row", "bands", "claim_rows", "rows", "tally"]
+__all__ = ["Band", "ClaimRow", "Row", "applicable_golden", "bands", "claim_rows", "rows", "tally"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,27 @@ _WORDS = {
     "inside": ("inside", "✓", "good"),
     "outside": ("outside", "✗", "bad"),
     "improved": ("better than its band", "↑", "warn"),
+    "missing": ("not recorded", "✗", "bad"),
 }
 _OUTCOMES = {"holds": ("✓", "good"), "consistent": ("≈", "warn"), "reversed": ("✗", "bad")}
 
 
+def applicable_golden(notebook: NotebookLike, sidecar: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the golden bands of a run, or None where they do not apply.
+
+    They were made with the notebook's own parameters, so any seed will do, but no other change.
+    """
+    from hepml_nb.runtime.golden import read_golden
+
+    defaults = {name: parameter.default for name, parameter in read_parameters(notebook).items()}
+    given = {name: value for name, value in sidecar["parameters"].items() if name not in ("profile", "seed")}
+    if any(value != defaults.get(name) for name, value in given.items()):
+        return None
+    return read_golden(notebook, str(sidecar["profile"]))
+
+
 def bands(sidecar: Mapping[str, Any], golden: Mapping[str, Any] | None) -> dict[str, Band]:
-    """Return the verdict on every metric that has a golden band; {} where there are none for this run.
+    """Return the verdict on every metric that has a golden band, recorded or not; {} where no bands apply.
 
     sidecar: the metrics of a run. golden: `golden.read_golden(...)`, or None when the run's parameters are not
     those that the bands were made with.
@@ -68,13 +85,12 @@ def bands(sidecar: Mapping[str, Any], golden: Mapping[str, Any] | None) -> dict[
         return {}
     from hepml_nb.runtime.golden import check
 
-    recorded = {metric["name"] for metric in sidecar.get("metrics", ())}
     verdicts = {deviation.metric: deviation.kind for deviation in check(sidecar, golden)}
     found = {}
     for name, entry in golden.get("metrics", {}).items():
         low, high = entry.get("low"), entry.get("high")
-        if name in recorded and (low is not None or high is not None):
-            word, mark, css = _WORDS.get(verdicts.get(name, "inside"), _WORDS["outside"])
+        if low is not None or high is not None:
+            word, mark, css = _WORDS[verdicts.get(name, "inside")]
             found[name] = Band(word, mark, css, _range(low, high))
     return found
 

@@ -144,7 +144,7 @@ def make_page(
         rows=rows(sidecar, verdicts),
         claims=claim_rows(sidecar.get("claims", ())),
         verdicts=verdicts,
-        notes=_notes(sidecar, golden),
+        notes=_notes(sidecar, golden, verdicts),
         caption=_caption(sidecar, verdicts),
         parameters=[(str(k), _plain(v)) for k, v in sidecar.get("parameters", {}).items()],
         datasets=[_dataset(one) for one in sidecar.get("dataset") or ()],
@@ -234,8 +234,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _notes(sidecar: Mapping[str, Any], golden: Mapping[str, Any] | None) -> list[str]:
-    notes = []
+def _notes(sidecar: Mapping[str, Any], golden: Mapping[str, Any] | None, verdicts: Mapping[str, Band]) -> list[str]:
+    recorded = {metric["name"] for metric in sidecar.get("metrics", ())}
+    notes = [f"✗ {name} has a golden band, but was not recorded." for name in verdicts if name not in recorded]
     if any(metric.get("floor") is not None for metric in sidecar.get("metrics", ())):
         notes.append("Floor: what a perfect method would score on a sample of this size.")
     if golden:

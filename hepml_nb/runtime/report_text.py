@@ -54,14 +54,22 @@ def mathml(tex: str, *, display: bool = False) -> str:
         source = re.sub(pattern, replacement, source)
     unreadable: tuple[type[Exception], ...] = (ValueError, LookupError, AttributeError, RecursionError, *_tex_errors())
     try:
-        html = convert(source, display="block" if display else "inline")
+        html = convert(source, display="block" if display else "inline") if _balanced(source) else "\\"
     except unreadable:
+        html = "\\"
+    if "\\" in html:  # the converter copies a command that it does not know
         return f'<code class="tex">{escape(tex.strip())}</code>'
     for entity, sign in _OPERATORS.items():
         html = html.replace(f"<mi>{entity}</mi>", f"<mo>{sign}</mo>")
     if not display:
         return html
     return f'<span class="formula">{html}</span>'
+
+
+def _balanced(tex: str) -> bool:
+    """The converter closes open braces silently, and so would show half a fraction."""
+    plain = re.sub(r"\\.", "", tex)
+    return plain.count("{") == plain.count("}")
 
 
 @functools.cache

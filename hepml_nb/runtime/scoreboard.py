@@ -14,7 +14,7 @@ from hepml_nb.runtime.results import read_sidecar, staleness
 from hepml_nb.runtime.sweep import read_spec, rows, sweeps
 from hepml_nb.runtime.tables import cells
 
-__all__ = ["Board", "Score", "merit_title", "scoreboard"]
+__all__ = ["Board", "Score", "boards", "merit_title"]
 
 _MERITS = {
     "auc": "AUC",
@@ -51,13 +51,13 @@ class Board:
     href: str | None = None
 
 
-def scoreboard() -> list[Board]:
+def boards() -> list[Board]:
     """Return the boards of all committed results, by topic, sweeps after the notebooks; [] where nothing is committed.
 
     A file that cannot be read gives a board that says so: one damaged file must not hide the others.
     """
-    boards = [_of_sidecar(one) for one in staleness()] + [_of_sweep(name) for name in sweeps()]
-    found = [board for board in boards if board is not None]
+    each = [_of_sidecar(one) for one in staleness()] + [_of_sweep(name) for name in sweeps()]
+    found = [board for board in each if board is not None]
     return sorted(found, key=lambda board: (board.topic, board.profile == "long", board.notebook))
 
 
