@@ -55,8 +55,9 @@ class Result:
             raise InputError(f"error={self.error!r} is negative; an error is one standard deviation, at least 0.")
         if self.n < 0 or self.seeds < 0:
             raise InputError(f"n={self.n!r} and seeds={self.seeds!r} are counts; neither can be negative.")
-        for name in ("value", "error"):  # numpy scalars would leak into JSON and reprs
-            object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("value", "error", "floor", "baseline", "low", "high"):
+            if getattr(self, name) is not None:  # numpy scalars would leak into JSON and reprs
+                object.__setattr__(self, name, float(getattr(self, name)))
 
     def __str__(self) -> str:
         return f"{_rounded(self.value, self.error)}"
