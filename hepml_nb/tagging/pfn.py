@@ -85,7 +85,12 @@ class PFNNetwork(nn.Module):
         return out
 
 
-_SMALL = PFNConfig(standardise=True, fit=FitConfig(epochs=12, lr=2e-3, batch_size=128, patience=5))
+_SMALL = PFNConfig(
+    phi=(64, 64, 128),
+    f=(64, 64),
+    standardise=True,
+    fit=FitConfig(epochs=12, lr=2e-3, batch_size=128, patience=5),
+)
 
 
 class PFN(NetworkTagger):
