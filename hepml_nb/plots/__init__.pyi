@@ -2,7 +2,6 @@
 
 from .curves import roc_curves as roc_curves
 from .curves import size_curve as size_curve
-from .curves import size_points as size_points
 from .curves import training as training
 from .distributions import histograms as histograms
 from .distributions import reliability_diagram as reliability_diagram

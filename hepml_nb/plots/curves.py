@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from hepml_nb.core import InputError, NotFound, Result, suggest
-from hepml_nb.stats import Roc, combine, rejection_band
+from hepml_nb.stats import Roc, rejection_band
 
 from .figures import axes_or_new, describe, figure_of, new_figure
 from .looks import COLOURS, GREY, line, style
 
-__all__ = ["roc_curves", "size_curve", "size_points", "training"]
+__all__ = ["roc_curves", "size_curve", "training"]
 
 Points = Mapping[str, Mapping[int, Result]]
 
@@ -81,7 +81,7 @@ def roc_curves(
 def size_curve(points: Points, *, metric: str = "", ax: Axes | None = None) -> Axes:
     """Draw a metric against the number of training jets (log), one line per method, error bars of one sigma.
 
-    points: {method: {training jets: Result}}, as `size_points` makes of the rows of a sweep; metric: "auc",
+    points: {method: {training jets: Result}}, such as the joined rows of a sweep; metric: "auc",
     "rejection.eff30" or any text for the axis. Returns the axes. Raises InputError for no points.
     """
     if not any(points.values()):
@@ -114,28 +114,6 @@ def size_curve(points: Points, *, metric: str = "", ax: Axes | None = None) -> A
     text = ", ".join(f"{name} {points[name][size]} with {size} jets" for name, size in largest.items())
     describe(ax, f"{_plain(metric)} against the number of training jets: {text}.")
     return ax
-
-
-def size_points(
-    rows: Sequence[Mapping[str, Any]], metric: str, *, method: str = "method", size: str | None = None
-) -> dict[str, dict[int, Result]]:
-    """Return {method: {training jets: Result}} of a sweep's rows, trainings of equal size combined (`stats.combine`).
-
-    rows: as `runtime.rows` gives them, {"point": {method, size, seed}, "row": {metric: Result fields or a number}};
-    size: the point's entry that counts training jets, by default "train_jets", "n_train", "jets" or "size".
-    Raises NotFound when a row lacks the metric or the size.
-    """
-    gathered: dict[str, dict[int, list[Result]]] = {}
-    for row in rows:
-        point, numbers = row.get("point", row), row.get("row", row)
-        key = size or next((k for k in ("train_jets", "n_train", "jets", "size") if k in point), "train_jets")
-        for name, table in ((method, point), (key, point), (metric, numbers)):
-            if name not in table:
-                raise NotFound(f"a row has no {name!r}{suggest(name, map(str, table))}")
-        given = numbers[metric]
-        result = Result.from_dict(given) if isinstance(given, Mapping) else Result(float(given), 0.0, 0)
-        gathered.setdefault(str(point[method]), {}).setdefault(int(point[key]), []).append(result)
-    return {name: {n: combine(found[n]) for n in sorted(found)} for name, found in gathered.items()}
 
 
 def training(history: History | Sequence[History] | Mapping[str, History], *, ax: Axes | None = None) -> Axes:

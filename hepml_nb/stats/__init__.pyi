@@ -15,7 +15,6 @@ from .classify import roc as roc
 from .compare import triangular as triangular
 from .compare import wasserstein as wasserstein
 from .intervals import clopper_pearson as clopper_pearson
-from .samples import combine as combine
 from .samples import effective_size as effective_size
 from .samples import floor as floor
 from .twosample import c2st as c2st

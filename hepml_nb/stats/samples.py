@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ from hepml_nb.core import InputError, Result, rng
 
 from .checks import column
 
-__all__ = ["combine", "effective_size", "floor"]
+__all__ = ["effective_size", "floor"]
 
 
 def effective_size(weights: npt.ArrayLike) -> float:
@@ -48,31 +47,4 @@ def floor(
         numbers[i] = got.value if isinstance(got, Result) else float(got)
     return Result(
         float(numbers.mean()), float(numbers.std(ddof=1)), n, better="target", definition=f"mean of {n} perfect draws"
-    )
-
-
-def combine(results: Sequence[Result]) -> Result:
-    """Return the mean of one metric over trainings that were scored one by one on the same test sample.
-
-    error = sqrt(mean of the squared errors + variance between trainings / T): the test sample is common to all, so its
-    error does not shrink. Made of finished rows it cannot be paired; `paired` with all scores can.
-    Raises InputError for no result, or results of different metrics.
-    """
-    if not results:
-        raise InputError("there is no result to combine.")
-    kinds = sorted({f"{r.definition.partition(';')[0]}, {r.better} is better" for r in results})
-    if len(kinds) > 1:
-        raise InputError(f"results of different metrics cannot be combined: {kinds}.")
-    values = np.array([r.value for r in results])
-    between = values.var(ddof=1) / len(values) if len(values) > 1 else 0.0
-    return replace(
-        results[0],
-        value=float(values.mean()),
-        error=float(np.sqrt(np.mean([r.error**2 for r in results]) + between)),
-        n=min(r.n for r in results),
-        low=None,
-        high=None,
-        seeds=sum(r.seeds for r in results),
-        replicas=None,
-        pairing=None,
     )

@@ -62,49 +62,20 @@ def test_roc_curves_survive_zero_background_and_refuse_unknown_references(scores
         plots.roc_curves({})
 
 
-def rows(seeds=3):
-    return [
-        {
-            "point": {"method": method, "train_jets": size, "seed": seed},
-            "row": {"auc": Result(base + 0.001 * seed, 0.002, 500).to_dict(), "rejection.eff30": 40.0 + seed},
-        }
-        for method, base in (("trees", 0.95), ("pfn", 0.93))
-        for size in (30000, 10000)
-        for seed in range(seeds)
-    ]
-
-
-def test_size_points_combine_the_trainings_of_each_size():
-    points = plots.size_points(rows(), "auc")
-    assert list(points) == ["trees", "pfn"]
-    assert list(points["pfn"]) == [10000, 30000]
-    result = points["pfn"][10000]
-    assert result.value == pytest.approx(0.931)
-    assert result.error == pytest.approx(np.sqrt(0.002**2 + 0.001**2 / 3))
-    assert (result.n, result.seeds) == (500, 3)
-    assert plots.size_points(rows(), "rejection.eff30")["trees"][30000].value == pytest.approx(41)
-    with pytest.raises(NotFound, match="did you mean 'auc'"):
-        plots.size_points(rows(), "aucs")
-    with pytest.raises(NotFound, match="train_jets"):
-        plots.size_points([{"point": {"method": "a"}, "row": {"auc": 1.0}}], "auc")
-
-
-def test_results_of_different_metrics_are_not_combined():
-    with pytest.raises(InputError, match="different metrics"):
-        stats.combine([Result(1, 0, 1, definition="auc"), Result(1, 0, 1, definition="rejection")])
-    with pytest.raises(InputError, match="no result"):
-        stats.combine([])
-    few = [Result(9, 1, 5, definition="1/eB; only 3 background events pass"), Result(11, 1, 5, definition="1/eB")]
-    assert stats.combine(few).value == 10
+def points(value, error):
+    return {
+        name: {size: Result(base, error, 500, seeds=3) for size in (10000, 30000)}
+        for name, base in (("trees", value), ("pfn", 0.98 * value))
+    }
 
 
 def test_size_curve_draws_every_point_with_its_error():
-    ax = plots.size_curve(plots.size_points(rows(), "auc"), metric="auc")
+    ax = plots.size_curve(points(0.951, 0.002), metric="auc")
     assert (ax.get_xscale(), ax.get_yscale(), ax.get_ylabel()) == ("log", "linear", "AUC")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["trees", "pfn"]
     np.testing.assert_allclose(ax.containers[0].lines[0].get_xydata()[:, 1], [0.951, 0.951])
-    assert "pfn 0.9310 ± 0.0021 with 30000 jets" in plots.description(ax)
-    ax = plots.size_curve(plots.size_points(rows(), "rejection.eff30"), metric="rejection.eff30")
+    assert "pfn 0.9320 ± 0.0020 with 30000 jets" in plots.description(ax)
+    ax = plots.size_curve(points(41.0, 3.0), metric="rejection.eff30")
     assert ax.get_yscale() == "log"
     assert r"\varepsilon_S = 0.3" in ax.get_ylabel()
     plots.png(ax)
