@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from hepml_nb.cli.common import add_command, print_json
 
-__all__ = ["Check", "add_commands", "examine"]
+__all__ = ["Check", "add_commands", "examine", "find_browser"]
 
 State = Literal["ok", "warn", "fail"]
 _GIB = 2**30
@@ -199,9 +199,14 @@ def _kernel() -> Check:
     return Check("kernel", "ok", "python3")
 
 
-def _browser() -> Check:
+def find_browser() -> str | None:
+    """Return the Chromium that browser tests drive: $HEPML_NB_BROWSER, else one on the path, else None."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    path = os.environ.get("HEPML_NB_BROWSER") or next((found for name in names if (found := shutil.which(name))), None)
+    return os.environ.get("HEPML_NB_BROWSER") or next((found for name in names if (found := shutil.which(name))), None)
+
+
+def _browser() -> Check:
+    path = find_browser()
     if path is None:
         fix = "apt-get install chromium, or set HEPML_NB_BROWSER; without one the browser tests are skipped"
         return Check("browser", "warn", "no Chromium found", fix)

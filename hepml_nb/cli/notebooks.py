@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -168,6 +169,8 @@ def lab_command(port: int, *, browser: bool = True) -> list[str]:
     """Return the command that opens JupyterLab on the index: on 127.0.0.1 only, asking no server for news."""
     from hepml_nb.core.files import repo_root
 
+    # a container's only user is often root; bound to 127.0.0.1 and behind a token, that opens nothing to others
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     index = "notebooks/index.ipynb" if (repo_root() / "notebooks" / "index.ipynb").exists() else "notebooks"
     return [
         *(sys.executable, "-m", "jupyterlab"),
@@ -178,4 +181,5 @@ def lab_command(port: int, *, browser: bool = True) -> list[str]:
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",
         f"--ServerApp.open_browser={browser}",
+        *as_root,
     ]
