@@ -179,7 +179,7 @@ def draw_lund(ax: Axes, view: JetView) -> None:
     ax.set_title("leading jet: Lund plane of its declusterings")
     if not ax.get_xlabel():
         ax.set(xlim=(-0.6, 6.0), ylim=(-3.5, 6.5), xlabel="ln(1/Δ)   (wide → collinear)",
-               ylabel=r"ln($k_T$ / GeV)   (soft → hard)")  # fmt: skip
+               ylabel=r"ln($k_t$ / GeV)   (soft → hard)")  # fmt: skip
     if not len(view.lund):
         ax.text(0.5, 0.5, "no declusterings", transform=ax.transAxes, ha="center", color=GREY)
         return
