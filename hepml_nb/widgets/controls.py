@@ -30,7 +30,8 @@ def number(label: str, value: float, low: float, high: float, step: float = 0.01
         description=label, style={"description_width": _LABEL}, layout={"width": "auto", "min_width": "11rem"}, **bounds
     )
     slider = make_slider(readout=False, tooltip=label, layout={"width": "12rem"}, **bounds)
-    ipywidgets.link((slider, "value"), (field, "value"))
+    tidy = (lambda given: given) if whole else (lambda given: float(f"{given:.10g}"))  # sliders give 0.7999999999999999
+    ipywidgets.link((slider, "value"), (field, "value"), transform=(tidy, lambda given: given))
     box = ipywidgets.HBox([field, slider], layout={"align_items": "center", "margin": "0 1.5rem 0 0"})
     box.field, box.slider = field, slider
     return box

@@ -115,14 +115,21 @@ def _range(values: Floats) -> tuple[float, float]:
 
 
 def _at_efficiency(data: CutData, observable: str, keep: Keep, eff: float) -> float:
-    """Return the threshold nearest to the asked signal efficiency, inside the picture."""
+    """Return the threshold nearest to the asked signal efficiency, on the slider's grid inside the picture."""
     edge = data.roc(observable, keep).threshold_at(min(max(eff, 1e-3), 1.0))
-    return float(np.clip(edge if keep == "above" else -edge, *_range(data.values(observable))))
+    low, high, step = _bounds(data, observable)["threshold"]
+    return float(np.clip(_on_grid(edge if keep == "above" else -edge, step), low, high))
 
 
 def _bounds(data: CutData, observable: str) -> dict[str, tuple[float, float, float]]:
+    """Return (low, high, step) of the threshold, all of them round numbers: a slider snaps to its grid."""
     low, high = _range(data.values(observable))
-    return {"threshold": (low, high, float(f"{(high - low) / 200:.1g}"))}
+    step = float(f"{(high - low) / 1000:.1g}")
+    return {"threshold": (_on_grid(low, step), _on_grid(high, step), step)}
+
+
+def _on_grid(value: float, step: float) -> float:
+    return float(f"{round(value / step) * step:.10g}")
 
 
 def draw_cut(ax: Axes, view: CutView) -> None:

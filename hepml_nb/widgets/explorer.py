@@ -7,11 +7,13 @@ without a kernel show in its place.
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 import ipywidgets
+import traitlets
 from matplotlib.axes import Axes
 
 from hepml_nb.core import InputError
@@ -21,10 +23,19 @@ __all__ = ["Panel", "explore"]
 
 Bounds = Mapping[str, tuple[float, float, float]]
 
+_ONE_AT_A_TIME = threading.RLock()
+"""JupyterLab may answer each control in a thread of its own, and matplotlib draws in one at a time only."""
+
+
+class Picture(ipywidgets.Image):  # type: ignore[misc]  # ipywidgets ships no types
+    """An Image with a tooltip, which browsers take as its name; the front end refuses one without a description."""
+
+    description = traitlets.Unicode("").tag(sync=True)
+
 
 class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no types
     """An explorer. `state` and `result` are what is shown now; `controls` the handles by name, also as attributes;
-    `picture` an Image, `status` the summary as HTML with role status; `static()` is the default state as a Still.
+    `picture` an Image named by the summary; `status` the summary as HTML with role status.
     """
 
     def __init__(
@@ -44,7 +55,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self._compute, self._draw, self._describe, self._figure = compute, draw, describe, figure
         self._adjust, self._busy = adjust, False
         width = round(100 * figure.figure.get_figwidth())  # CSS pixels
-        self.picture = ipywidgets.Image(format="png", layout={"width": "100%", "max_width": f"{width}px"})
+        self.picture = Picture(format="png", layout={"width": "100%", "max_width": f"{width}px"})
         self.status = ipywidgets.HTML()
         self.state: Any = state
         self.result: Any = None
@@ -57,15 +68,16 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         super().__init__([row, self.status, self.picture])
 
     def _moved(self, change: Any) -> None:
-        if self._busy:
-            return
-        values = {name: getattr(control, "field", control).value for name, control in self.controls.items()}
-        state = dataclasses.replace(self.state, **values)
-        if self._adjust is not None:
-            state, bounds = self._adjust(self.state, state)
-            self._set_controls(state, bounds)
-        if state != self.state:
-            self._show(state)
+        with _ONE_AT_A_TIME:
+            if self._busy:  # we move the controls ourselves
+                return
+            values = {name: getattr(control, "field", control).value for name, control in self.controls.items()}
+            state = dataclasses.replace(self.state, **values)
+            if self._adjust is not None:
+                state, bounds = self._adjust(self.state, state)
+                self._set_controls(state, bounds)
+            if state != self.state:
+                self._show(state)
 
     def _set_controls(self, state: Any, bounds: Bounds) -> None:
         """Move the controls to `state` after giving some of them new (low, high, step)."""
@@ -114,7 +126,7 @@ def explore(
     """Return a panel over a frozen dataclass `state`: `controls` maps some of its fields to widgets.
 
     compute: state -> result, pure. draw: one (axes, result) -> None for each entry of `widths`, side by side; the axes
-    come without artists, but with the limits and labels of the last time. describe: result -> one line of words.
+    come without artists, but with the limits and labels of the last time: set them. describe: result -> one line of words.
     size: inches. adjust: (state before, state asked for) -> the state to take and new {control: (low, high, step)},
     for controls that depend on each other. Raises InputError for a control of an unknown field.
     """

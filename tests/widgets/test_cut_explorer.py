@@ -65,6 +65,12 @@ def test_another_observable_keeps_the_working_point_and_moves_the_bounds(panel):
     assert panel.result.efficiencies[1, 0] == pytest.approx(reached, abs=0.005)
 
 
+def test_threshold_and_its_bounds_lie_on_the_grid_of_the_slider(panel):
+    field = panel.threshold.field
+    for edge in (field.min, field.max, panel.state.threshold):
+        assert edge / field.step == pytest.approx(round(edge / field.step), abs=1e-6)
+
+
 def test_compute_is_pure(classes):
     data = widgets.CutData(*classes)
     one, two = (widgets.compute_cut(widgets.CutState("score", "above", 0.5), data) for _ in range(2))

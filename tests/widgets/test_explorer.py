@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 
 import ipywidgets
@@ -20,12 +21,17 @@ class State:
     kind: str = "line"
 
 
+def draw(ax, slope):
+    ax.plot([0, 1], [0, slope])
+    ax.set(xlim=(0, 1), ylim=(0, 2))
+
+
 def explorer(**controls):
     return widgets.explore(
         State(),
         controls,
         lambda state: state.slope,
-        [lambda ax, slope: ax.plot([0, 1], [0, slope])],
+        [draw],
         lambda slope: f"slope <{slope:g}>",
         widths=(1.0,),
         size=(3.0, 2.0),
@@ -79,3 +85,34 @@ def test_computing_and_drawing_load_no_ipywidgets():
         "assert 'ipywidgets' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_a_slider_snaps_to_becomes_a_round_number():
+    control = widgets.number("radius R", 0.8, 0.1, 1.5, 0.05)
+    control.slider.value = 0.1 + 13 * 0.05  # 0.7500000000000001
+    assert control.field.value == 0.75
+
+
+def test_controls_that_move_in_several_threads_leave_one_whole_picture():
+    panel = explorer(
+        slope=widgets.number("slope", 1.0, 0.0, 2.0, 0.1), kind=widgets.choice("kind", ["line", "dot"], "line")
+    )
+    moves = [
+        (panel.slope.field, (0.5, 0.7, 1.9)),
+        (panel.kind, ("dot", "line", "dot")),
+        (panel.slope.slider, (0.2, 1.2)),
+    ]
+
+    def move(handle, values):
+        for value in values:
+            handle.value = value
+
+    threads = [threading.Thread(target=move, args=one) for one in moves]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    panel.slope.field.value = 1.0
+    panel.kind.value = "line"
+    assert bytes(panel.picture.value) == panel.static().png
+    assert panel.state == State()
