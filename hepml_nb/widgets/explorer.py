@@ -126,8 +126,8 @@ def explore(
     """Return a panel over a frozen dataclass `state`: `controls` maps some of its fields to widgets.
 
     compute: state -> result, pure. draw: one (axes, result) -> None for each entry of `widths`, side by side; the axes
-    come without artists, but with the limits and labels of the last time: set them. describe: result -> one line of words.
-    size: inches. adjust: (state before, state asked for) -> the state to take and new {control: (low, high, step)},
-    for controls that depend on each other. Raises InputError for a control of an unknown field.
+    come without artists, but with the labels of the last time, and the limits that it set. describe: result -> one line
+    of words. size: inches. adjust: (state before, state asked for) -> the state to take and new {control: (low, high,
+    step)}, for controls that depend on each other. Raises InputError for a control of an unknown field.
     """
     return Panel(state, controls, compute, draw, describe, LiveFigure(size, widths), adjust)

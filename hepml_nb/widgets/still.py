@@ -64,6 +64,8 @@ class LiveFigure:
             for artist in set(ax.get_children()) - frame:  # clearing the axes would make all ticks anew
                 artist.remove()
             del ax.containers[:]  # error bars leave an empty shell, which legends would list
+            ax.set_prop_cycle(None)  # colours begin anew, and so do limits that nobody has set
+            ax.relim()
             function(ax, result)
             titles = (ax.title, ax._left_title, ax._right_title)  # type: ignore[attr-defined]
             fresh = [artist for artist in ax.get_children() if artist not in frame]

@@ -21,17 +21,12 @@ class State:
     kind: str = "line"
 
 
-def draw(ax, slope):
-    ax.plot([0, 1], [0, slope])
-    ax.set(xlim=(0, 1), ylim=(0, 2))
-
-
 def explorer(**controls):
     return widgets.explore(
         State(),
         controls,
         lambda state: state.slope,
-        [draw],
+        [lambda ax, slope: ax.plot([0, 1], [0, slope])],
         lambda slope: f"slope <{slope:g}>",
         widths=(1.0,),
         size=(3.0, 2.0),
