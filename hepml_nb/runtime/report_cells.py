@@ -27,6 +27,7 @@ _LABELS = {
     "injected-parameters": "parameters of this run",
     "parameters": "parameters, as committed",
 }
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _HEAVY = 300_000  # base64 characters above which a PNG is reduced to a palette
 
 
@@ -70,7 +71,7 @@ def _code_cell(cell: Mapping[str, Any], number: int, tags: set[str], markdown: M
     shown = [_output(output, markdown, body) for output in _joined_streams(cell.get("outputs", ()))]
     words = next((label for tag, label in _LABELS.items() if tag in tags), "code")
     lines = source.count("\n") + 1
-    extent = f'<span class="extent">{lines} line{"s" if lines > 1 else ""}</span>'
+    extent = f'<span class="extent">· {lines} line{"s" if lines > 1 else ""}</span>'
     name = f'<span class="unseen"> of cell {number}</span>'
     fold = (
         f'<details class="fold"><summary><span class="label">{words}</span>{name} {extent}</summary>'
@@ -99,7 +100,9 @@ def _output(output: Mapping[str, Any], markdown: Markdown, body: Body) -> str:
         return f'<div class="output {output["name"]}">{label}<pre>{ansi(text)}</pre></div>' if text.strip() else ""
     if kind == "error":
         body.failed = True
-        trace = ansi("\n".join(output.get("traceback") or [f"{output['ename']}: {output['evalue']}"]), most_lines=60)
+        # without its colours: they are meant for one terminal, and unreadable on some pages
+        lines = output.get("traceback") or [f"{output['ename']}: {output['evalue']}"]
+        trace = ansi(_COLOURS.sub("", "\n".join(lines)), most_lines=60)
         return (
             f'<div class="output error" role="note"><p><strong>This cell failed.</strong></p><pre>{trace}</pre></div>'
         )

@@ -14,7 +14,7 @@ from hepml_nb.runtime.scoreboard import Board
 
 __all__ = ["Card", "card", "index_page", "thumbnail"]
 
-_NUMBERS = 4  # how many numbers a card shows
+_NUMBERS = 5  # how many numbers a card shows
 _ORDER = ("start", "tagging", "unfolding", "anomaly", "calo", "sbi", "reports")
 
 
@@ -75,7 +75,7 @@ def card(about: Info, page: Page, href: str, seconds: float | None) -> Card:
         summary=page.summary,
         picture=thumbnail(first.src) if first else "",
         alt=first.alt if first else "",
-        numbers=[(row.name, row.value) for row in page.rows[:_NUMBERS]],
+        numbers=[(row.name.rstrip(" ↑↓→"), row.value) for row in page.headlines[:_NUMBERS]],
         verdict=words,
         mark=mark,
         css=css,
@@ -105,7 +105,9 @@ def index_page(
         "Each card is a notebook that was executed from its first cell to its last. Its numbers carry errors, and "
         "those with a golden band were compared with it."
     )
-    footer = f"Made by hepml-nb from revision {revision}, {made}. This page needs no network and runs no script."
+    footer = (
+        f"Made by hepml-nb from revision {_short(revision)}, {made}. This page needs no network and runs no script."
+    )
     return render("index.html", site=_Site(lede, facts, order, list(boards), footer))
 
 
@@ -127,6 +129,11 @@ def thumbnail(src: str, width: int = 640, height: int = 400) -> str:
     buffer = io.BytesIO()
     flat.quantize(64).save(buffer, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _short(revision: str) -> str:
+    commit, plus, changes = revision.partition("+")
+    return f"{commit[:12]}{plus}{changes}"
 
 
 def _good(good: bool) -> str:

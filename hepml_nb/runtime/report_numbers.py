@@ -157,4 +157,4 @@ def _range(low: float | None, high: float | None) -> str:
         return f"at most {high:.4g}"
     if high is None or not math.isfinite(high):
         return f"at least {low:.4g}"
-    return f"{low:.4g} to {high:.4g}"
+    return f"{low:.4g} to {high:.4g}".replace("-", "−")

@@ -29,6 +29,7 @@ _TOPICS = {
     "sbi": "Simulation-based inference",
     "reports": "Reports",
 }
+_HEADLINES = 6
 _VERSIONS = 16  # how many package versions a page lists
 
 
@@ -104,6 +105,21 @@ class Page:
         """Whether any number has a golden band."""
         return bool(self.verdicts)
 
+    @property
+    def headlines(self) -> list[Row]:
+        """The numbers shown at once: those outside their bands, then the first of each method, at most six in all."""
+        outside = [row for row in self.rows if row.band is not None and row.band.css == "bad"]
+        firsts = {row.name.partition(".")[0]: row for row in reversed(self.rows)}
+        ordered = [*outside, *firsts.values(), *self.rows]
+        chosen = list(dict.fromkeys(row.name for row in ordered))[: max(_HEADLINES, len(outside))]
+        return [row for row in self.rows if row.name in chosen]
+
+    @property
+    def others(self) -> list[Row]:
+        """The numbers that unfold below."""
+        shown = {row.name for row in self.headlines}
+        return [row for row in self.rows if row.name not in shown]
+
     def html(self) -> str:
         """Return the page as one HTML document."""
         return render("page.html", page=self)
@@ -146,7 +162,7 @@ def make_page(
         verdicts=verdicts,
         notes=_notes(sidecar, golden, verdicts),
         caption=_caption(sidecar, verdicts),
-        parameters=[(str(k), _plain(v)) for k, v in sidecar.get("parameters", {}).items()],
+        parameters=[(str(k), _shown(v)) for k, v in sidecar.get("parameters", {}).items()],
         datasets=[_dataset(one) for one in sidecar.get("dataset") or ()],
         versions=[(str(k), str(v)) for k, v in list(sidecar.get("versions", {}).items())[:_VERSIONS]],
         revision=str(sidecar.get("revision", "unknown")),
@@ -156,7 +172,7 @@ def make_page(
     )
     if defaults is not None:
         changed = {k: v for k, v in sidecar.get("parameters", {}).items() if k != "profile" and v != defaults.get(k)}
-        page.own = [(k, _plain(v)) for k, v in changed.items()]
+        page.own = [(k, _shown(v)) for k, v in changed.items()]
         page.again = _again(notebook, str(sidecar.get("profile", "smoke")), changed)
     return page
 
@@ -203,16 +219,17 @@ def _source_folder(notebook: str) -> Path | None:
 
 
 def _summary(body: str) -> str:
-    """Return the first sentence of the first paragraph, at most 180 characters, for the index page."""
+    """Return the first sentences of the first paragraph, at most 180 characters, for the index page."""
     first = re.search(r"<p>(.*?)</p>", body, re.DOTALL)
     text = " ".join(plain_text(first[1]).split()) if first else ""
-    sentence = re.match(r".{20,}?[.?!](?=\s|$)", text)
-    text = sentence[0] if sentence else text
-    return text if len(text) <= 180 else text[:180].rsplit(" ", 1)[0] + " …"
+    if len(text) <= 180:
+        return text
+    whole = re.match(r".{20,180}[.?!](?=\s)", text)
+    return whole[0] if whole else text[:180].rsplit(" ", 1)[0] + " …"
 
 
 def _facts(sidecar: Mapping[str, Any], verdicts: Mapping[str, Band]) -> list[Fact]:
-    facts = [Fact("profile", str(sidecar.get("profile", "unknown"))), Fact("seed", str(sidecar.get("seed", "unknown")))]
+    facts = [Fact(name, str(sidecar[name])) for name in ("profile", "seed") if sidecar.get(name) is not None]
     names = [str(one.get("name", one.get("dataset", "?"))) for one in sidecar.get("dataset") or ()]
     if names:
         facts.append(Fact("dataset" if len(names) == 1 else "datasets", ", ".join(names)))
@@ -241,7 +258,7 @@ def _notes(sidecar: Mapping[str, Any], golden: Mapping[str, Any] | None, verdict
         notes.append("Floor: what a perfect method would score on a sample of this size.")
     if golden:
         notes.append("Golden band: where this number must lie at smoke size, from runs with several seeds.")
-    if sidecar.get("profile") == "smoke" and sidecar.get("metrics"):
+    if sidecar.get("profile") == "smoke" and verdicts:
         notes.append(
             "Smoke size tests the code path in seconds; the physics is shown by the tutorial and long results."
         )
@@ -276,6 +293,10 @@ def _short(value: Any) -> str | None:
     if len(parts) == len(value) and all(part is not None and ":" not in part for part in parts.values()):
         return "; ".join(f"{name}: {part}" for name, part in parts.items())
     return None
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
 
 
 def _plain(value: Any) -> str:

@@ -26,6 +26,9 @@ _MERITS = {
 _ARROWS = {"higher": "↑", "lower": "↓"}
 
 
+Labels = tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Score:
     """One cell of a board, as texts."""
@@ -33,20 +36,26 @@ class Score:
     value: str
     published: str = ""
     source: str = ""
+    note: str = ""
 
 
 @dataclass
 class Board:
-    """One committed result or sweep: `rows` are (method, one Score or None for each of `merits`)."""
+    """One committed result or sweep: `rows` are (labels, one Score or None for each of `merits`).
+
+    axes: what the labels are, the method first. note: what holds for every number.
+    """
 
     title: str
     notebook: str
     topic: str
     profile: str
     merits: list[str]
-    rows: list[tuple[str, list[Score | None]]]
+    rows: list[tuple[Labels, list[Score | None]]]
+    axes: Labels = ("method",)
     stale: bool = False
     reasons: str = ""
+    note: str = ""
     claims: list[ClaimRow] = field(default_factory=list)
     href: str | None = None
 
@@ -76,13 +85,17 @@ def _of_sidecar(state: Any) -> Board | None:
     try:
         sidecar = read_sidecar(state.path)
     except HepmlError as error:
-        return Board(state.notebook, state.notebook, "", state.profile, [], [], True, str(error))
+        return Board(state.notebook, state.notebook, "", state.profile, [], [], stale=True, reasons=str(error))
     title = info(state.notebook).title if state.notebook in discover() else state.notebook
     if not sidecar["metrics"]:
         return None
     merits, table = _pivot(
-        (*_split(metric["name"]), str(metric.get("better", "")), _score(metric)) for metric in sidecar["metrics"]
+        ((method,), merit, str(metric.get("better", "")), _score(metric))
+        for metric in sidecar["metrics"]
+        for method, merit in [_split(metric["name"])]
     )
+    if sum(score is None for _, scores in table for score in scores) > 0.4 * len(merits) * len(table):
+        merits, table = _as_list(merits, table)
     return Board(
         title=title,
         notebook=state.notebook,
@@ -90,6 +103,7 @@ def _of_sidecar(state: Any) -> Board | None:
         profile=state.profile,
         merits=merits,
         rows=table,
+        axes=("method",) if len(table[0][0]) == 1 else ("method", "figure of merit"),
         stale=state.stale,
         reasons=", ".join(state.reasons),
         claims=claim_rows(sidecar.get("claims", ())),
@@ -102,12 +116,13 @@ def _of_sweep(name: str) -> Board | None:
         spec = read_spec(name)
         found = rows(spec)
     except HepmlError as error:
-        return Board(name, name, name.partition("/")[0], "long", [], [], True, str(error))
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for row in found:
-        groups.setdefault(_point_title(row["point"]), []).append(row.get("row", {}))
-    if not groups:
+        return Board(name, name, name.partition("/")[0], "long", [], [], stale=True, reasons=str(error))
+    if not found:
         return None
+    axes = tuple(axis for axis in dict.fromkeys(axis for row in found for axis in row["point"]) if axis != "seed")
+    groups: dict[Labels, list[Mapping[str, Any]]] = {}
+    for row in found:
+        groups.setdefault(tuple(_label(row["point"].get(axis)) for axis in axes), []).append(row.get("row", {}))
     merits, table = _pivot(
         (point, metric, better, score) for point, group in groups.items() for metric, better, score in _joined(group)
     )
@@ -115,16 +130,23 @@ def _of_sweep(name: str) -> Board | None:
     left = len(spec.points) - len(found)
     notes = [f"{stale} of {len(found)} rows rest on older code or data"] if stale else []
     notes += [f"{left} of {len(spec.points)} points still to run"] if left else []
-    return Board(spec.title, name, name.partition("/")[0], spec.profile, merits, table, bool(stale), "; ".join(notes))
+    same = {score.note for _, scores in table for score in scores if score is not None}
+    return Board(
+        title=spec.title,
+        notebook=name,
+        topic=name.partition("/")[0],
+        profile=spec.profile,
+        merits=merits,
+        rows=table,
+        axes=tuple(axis.replace("_", " ") for axis in axes) or ("point",),
+        stale=bool(stale),
+        reasons="; ".join(notes),
+        note=same.pop() if len(same) == 1 else "",
+    )
 
 
-def _point_title(point: Mapping[str, Any]) -> str:
-    """Return "pfn, train jets 30,000": the method first, then the other axes, the seed left out."""
-    parts = [str(point["method"])] if "method" in point else []
-    for axis, value in point.items():
-        if axis not in ("method", "seed"):
-            parts.append(f"{axis.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{axis} {value}")
-    return ", ".join(parts) or "all"
+def _label(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _joined(group: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str, Score]]:
@@ -145,20 +167,33 @@ def _joined(group: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str, Scor
         spread = sum((value - mean) ** 2 for value in values) / max(len(values) - 1, 1)
         stated = sum(one.get("error") or 0.0 for one in results) / len(results)
         joined = Result(mean, math.sqrt(stated**2 + spread / len(values)), int(first.get("n") or 0))
-        trainings = f" ({len(values)} trainings)" if len(values) > 1 else ""
-        yield name, str(first.get("better", "")), Score(f"{joined}{trainings}")
+        note = f"mean of {len(values)} trainings" if len(values) > 1 else ""
+        yield name, str(first.get("better", "")), Score(str(joined), note=note)
 
 
 def _pivot(
-    entries: Iterable[tuple[str, str, str, Score]],
-) -> tuple[list[str], list[tuple[str, list[Score | None]]]]:
-    """Turn (method, metric, better, score) into column titles and rows, both in order of appearance."""
+    entries: Iterable[tuple[Labels, str, str, Score]],
+) -> tuple[list[str], list[tuple[Labels, list[Score | None]]]]:
+    """Turn (labels, metric, better, score) into column titles and rows, both in order of appearance."""
     columns: dict[str, str] = {}
-    table: dict[str, dict[str, Score]] = {}
-    for method, metric, better, score in entries:
+    table: dict[Labels, dict[str, Score]] = {}
+    for labels, metric, better, score in entries:
         columns.setdefault(metric, merit_title(metric, better))
-        table.setdefault(method, {})[metric] = score
-    return list(columns.values()), [(method, [row.get(name) for name in columns]) for method, row in table.items()]
+        table.setdefault(labels, {})[metric] = score
+    return list(columns.values()), [(labels, [row.get(name) for name in columns]) for labels, row in table.items()]
+
+
+def _as_list(
+    merits: Sequence[str], table: Sequence[tuple[Labels, list[Score | None]]]
+) -> tuple[list[str], list[tuple[Labels, list[Score | None]]]]:
+    """Where methods share few figures of merit, one line for each number is read more easily than a table of gaps."""
+    filled: list[tuple[Labels, list[Score | None]]] = [
+        ((*labels, merit), [score])
+        for labels, scores in table
+        for merit, score in zip(merits, scores, strict=True)
+        if score is not None
+    ]
+    return ["value ± error"], filled
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from hepml_nb.core import InputError
 from hepml_nb.runtime.export import exercise_cells, export_plain, export_student, strip_outputs, student_copy
+from hepml_nb.runtime.notebooks import discover, info, read
 from hepml_nb.runtime.notebooks import nbformat as quick_nbformat
 
 v4 = quick_nbformat().v4
@@ -119,3 +121,23 @@ def test_the_file_is_named_after_the_notebook_and_never_replaces_it(make: Callab
         export_plain(path, path)
     with pytest.raises(InputError, match="nothing to leave"):
         export_student(path, tmp_path)
+
+
+def _names(source: str, context: type[ast.expr_context]) -> set[str]:
+    tree = ast.parse(source)
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+    if context is ast.Store:
+        found |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        found |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    return found
+
+
+@pytest.mark.parametrize("name", [one for one in discover() if info(one).kind == "lesson"])
+def test_a_lesson_goes_on_without_its_solutions(name: str) -> None:
+    cells, exercises = read(name).cells, exercise_cells(name)
+    code = [(index, str(cell.source)) for index, cell in enumerate(cells) if cell.cell_type == "code"]
+    given = set().union(*(_names(source, ast.Store) for index, source in code if index not in exercises))
+    solved = set().union(*(_names(source, ast.Store) for index, source in code if index in exercises)) - given
+    for index, source in code:
+        if index not in exercises:
+            assert not _names(source, ast.Load) & solved, f"cell {index + 1} of {name} needs a solution"

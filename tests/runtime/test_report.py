@@ -105,6 +105,22 @@ def test_a_number_outside_its_band_is_said_in_words(make: Callable[..., Path], t
     assert "✗" in html
 
 
+def test_of_many_numbers_the_first_of_each_method_and_those_outside_are_shown_at_once(
+    make: Callable[..., Path],
+) -> None:
+    names = [f"{method}.{merit}" for method in ("cut", "pfn") for merit in ("auc", "ece", "eff", "rej", "time")]
+    blank = {"error": 0.01, "n": 10, "seeds": 1, "better": "higher"}
+    sidecar = {"metrics": [{"name": name, "value": 0.5, **blank} for name in names]}
+    golden = {"metrics": {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in names}}
+    golden["metrics"]["pfn.time"] = {"value": 0.9, "low": 0.8, "high": 1.0}
+    page = make_page(make("1"), sidecar, golden=golden)
+    shown = [row.name.rstrip(" ↑") for row in page.headlines]
+    assert len(shown) == 6
+    assert {"cut.auc", "pfn.auc", "pfn.time"} <= set(shown)
+    assert len(page.others) == 4
+    assert "4 more numbers" in page.html()
+
+
 def test_parameters_that_do_not_fit_are_refused_before_anything_is_written(
     make: Callable[..., Path], tmp_path: Path
 ) -> None:

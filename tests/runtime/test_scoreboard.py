@@ -52,13 +52,24 @@ def test_methods_are_rows_and_merits_are_columns(make: Callable[..., Path]) -> N
     commit(make("1"), metric("cut.auc", 0.9), metric("pfn.auc", 0.95, published=published), metric("pfn.ece", 0.02))
     (board,) = boards()
     assert board.merits == ["AUC ↑", "calibration error ↑"]
-    assert [method for method, _ in board.rows] == ["cut", "pfn"]
+    assert board.axes == ("method",)
+    assert [labels for labels, _ in board.rows] == [("cut",), ("pfn",)]
     cut, pfn = (cells for _, cells in board.rows)
     assert cut[1] is None
     assert pfn[0] is not None
     assert (pfn[0].value, pfn[0].published, pfn[0].source) == ("0.9500 ± 0.0010", "0.982", "arXiv:2405.14806")
     assert board.claims[0].outcome == "consistent"
     assert not board.stale
+
+
+def test_methods_with_little_in_common_become_a_list(make: Callable[..., Path]) -> None:
+    commit(
+        make("1"), metric("w.mass", 80.4), metric("top.mass", 173.0), metric("tau21.auc", 0.8), metric("qcd.n", 40.0)
+    )
+    (board,) = boards()
+    assert board.axes == ("method", "figure of merit")
+    assert board.merits == ["value ± error"]
+    assert [labels for labels, _ in board.rows][2] == ("tau21", "AUC ↑")
 
 
 def test_a_stale_result_is_marked_with_its_reason(make: Callable[..., Path]) -> None:
@@ -97,10 +108,12 @@ def test_sweeps_join_the_trainings_of_a_point(workbench: Path, monkeypatch: pyte
     target.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (board,) = boards()
     assert board.title == "Size curve"
-    ((name, (score,)),) = board.rows
-    assert name == "pfn, train jets 10,000"
+    ((labels, (score,)),) = board.rows
+    assert board.axes == ("method", "train jets")
+    assert labels == ("pfn", "10,000")
     assert score is not None
-    assert score.value == "0.950 ± 0.010 (2 trainings)"
+    assert score.value == "0.950 ± 0.010"
+    assert board.note == "mean of 2 trainings"
     assert board.stale
     assert "2 of 4 points still to run" in board.reasons
 
