@@ -14,7 +14,7 @@ from hepml_nb.runtime.results import read_sidecar, staleness
 from hepml_nb.runtime.sweep import read_spec, rows, sweeps
 from hepml_nb.runtime.tables import cells
 
-__all__ = ["Board", "Score", "boards", "merit_title"]
+__all__ = ["Board", "Labels", "Score", "boards", "merit_title"]
 
 _MERITS = {
     "auc": "AUC",
@@ -26,7 +26,13 @@ _MERITS = {
 _ARROWS = {"higher": "↑", "lower": "↓"}
 
 
-Labels = tuple[str, ...]
+class Labels(tuple[str, ...]):
+    """What a row is called: the method, then the sweep's other axes; as text "pfn, 30,000"."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ", ".join(self)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Board:
     profile: str
     merits: list[str]
     rows: list[tuple[Labels, list[Score | None]]]
-    axes: Labels = ("method",)
+    axes: Labels = Labels(("method",))  # noqa: RUF009 - immutable
     stale: bool = False
     reasons: str = ""
     note: str = ""
@@ -90,7 +96,7 @@ def _of_sidecar(state: Any) -> Board | None:
     if not sidecar["metrics"]:
         return None
     merits, table = _pivot(
-        ((method,), merit, str(metric.get("better", "")), _score(metric))
+        (Labels((method,)), merit, str(metric.get("better", "")), _score(metric))
         for metric in sidecar["metrics"]
         for method, merit in [_split(metric["name"])]
     )
@@ -103,7 +109,7 @@ def _of_sidecar(state: Any) -> Board | None:
         profile=state.profile,
         merits=merits,
         rows=table,
-        axes=("method",) if len(table[0][0]) == 1 else ("method", "figure of merit"),
+        axes=Labels(("method", "figure of merit")[: len(table[0][0])]),
         stale=state.stale,
         reasons=", ".join(state.reasons),
         claims=claim_rows(sidecar.get("claims", ())),
@@ -122,7 +128,7 @@ def _of_sweep(name: str) -> Board | None:
     axes = tuple(axis for axis in dict.fromkeys(axis for row in found for axis in row["point"]) if axis != "seed")
     groups: dict[Labels, list[Mapping[str, Any]]] = {}
     for row in found:
-        groups.setdefault(tuple(_label(row["point"].get(axis)) for axis in axes), []).append(row.get("row", {}))
+        groups.setdefault(Labels(_label(row["point"].get(axis)) for axis in axes), []).append(row.get("row", {}))
     merits, table = _pivot(
         (point, metric, better, score) for point, group in groups.items() for metric, better, score in _joined(group)
     )
@@ -138,7 +144,7 @@ def _of_sweep(name: str) -> Board | None:
         profile=spec.profile,
         merits=merits,
         rows=table,
-        axes=tuple(axis.replace("_", " ") for axis in axes) or ("point",),
+        axes=Labels(axis.replace("_", " ") for axis in axes),
         stale=bool(stale),
         reasons="; ".join(notes),
         note=same.pop() if len(same) == 1 else "",
@@ -188,7 +194,7 @@ def _as_list(
 ) -> tuple[list[str], list[tuple[Labels, list[Score | None]]]]:
     """Where methods share few figures of merit, one line for each number is read more easily than a table of gaps."""
     filled: list[tuple[Labels, list[Score | None]]] = [
-        ((*labels, merit), [score])
+        (Labels((*labels, merit)), [score])
         for labels, scores in table
         for merit, score in zip(merits, scores, strict=True)
         if score is not None

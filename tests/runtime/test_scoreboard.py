@@ -111,6 +111,7 @@ def test_sweeps_join_the_trainings_of_a_point(workbench: Path, monkeypatch: pyte
     ((labels, (score,)),) = board.rows
     assert board.axes == ("method", "train jets")
     assert labels == ("pfn", "10,000")
+    assert str(labels) == "pfn, 10,000"
     assert score is not None
     assert score.value == "0.950 ± 0.010"
     assert board.note == "mean of 2 trainings"
