@@ -60,8 +60,8 @@ def device(name: str = "auto") -> torch.device:
 def tune_allocator() -> bool:
     """Keep large freed blocks in the process instead of giving them back to the system; say whether it took effect.
 
-    glibc returns every large activation to the kernel and page-faults it in again at the next step, which costs
-    about half of the time of a small network's training on a CPU. Memory peaks rise by up to 1.6 times.
+    glibc returns every large activation to the kernel and page-faults it in again at the next step. Large batches
+    gain (1.5 times for a padded network at batch 512), small ones nothing: benchmarks/README.md. Peaks of memory rise.
     Set HEPML_NB_ALLOCATOR=system to leave the allocator alone.
     """
     if not sys.platform.startswith("linux") or os.environ.get("HEPML_NB_ALLOCATOR") == "system":

@@ -17,7 +17,7 @@ def set_pool(x: Tensor, lengths: Tensor) -> Tensor:
     """Sum the rows of every set: x (sum of lengths, features), lengths (sets,) int64 -> (sets, features).
 
     A set of length 0 gives zeros. `index_add` is the fastest of six ways on a CPU, forward and backward together
-    (benchmarks/README.md). Raises InputError when the lengths do not add up to the rows.
+    (benchmarks/pfn_batching.py --pools). Raises InputError when the lengths do not add up to the rows.
     """
     # output_size spares a device synchronisation, and makes torch compare it with the lengths
     try:
