@@ -59,11 +59,11 @@ def _show(arguments: argparse.Namespace) -> int:
         return 0
     print(f"{about.name}: {about.title}\n{about.about.strip()}\n")
     print(f"licence {about.licence}; cite {about.citation}" + (f"; doi {about.doi}" if about.doi else ""))
-    for title, columns in (("column", about.columns), ("constituent", about.constituents)):
+    for title, columns in {"column": about.columns, **about.collections}.items():
         rows = [(name, one.dtype, one.unit or "-", one.meaning) for name, one in columns.items()]
         print(f"\n{table((title, 'type', 'unit', 'meaning'), rows)}")
     print()
-    for profile in about.profiles:
+    for profile in about.profiles if about.recipe else ():
         print(data.estimate(about.name, profile))
     for trap in about.traps:
         print(f"beware: {trap}")

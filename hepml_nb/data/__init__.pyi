@@ -2,8 +2,9 @@
 
 from .dataset import Dataset as Dataset
 from .manifest import Manifest as Manifest
+from .manifest import Schema as Schema
 from .manifest import manifest as manifest
-from .public import read_top_tagging as read_top_tagging
+from .manifest import schema as schema
 from .published import Published as Published
 from .published import published as published
 from .published import published_tables as published_tables

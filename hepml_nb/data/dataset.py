@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import awkward as ak
@@ -11,27 +12,37 @@ import numpy as np
 
 from hepml_nb.core import InputError, NotFound, rng, suggest
 
-__all__ = ["Dataset", "padded"]
+__all__ = ["Dataset", "Part", "padded"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """`n` records of one stream that `read` returns as an array when they are needed."""
+
+    n: int
+    read: Callable[[], Any]
+    stream: str = ""
 
 
 class Dataset:
     """Splits of records (awkward arrays), read when first asked for, and their provenance.
 
-    `readers` gives for each split a function that returns its array; the order of records is drawn from `seed`.
+    `parts` gives the pieces of each split; the order of records is drawn from `seed`.
     """
 
     def __init__(
         self,
         name: str,
         profile: str,
-        readers: Mapping[str, Callable[[], Any]],
+        parts: Mapping[str, Sequence[Part]],
         provenance: Mapping[str, Any],
         classes: Mapping[str, int],
         seed: int = 0,
     ) -> None:
         self.name, self.profile, self.seed = name, profile, seed
         self.provenance, self.classes = dict(provenance), dict(classes)
-        self._readers, self._arrays = dict(readers), dict[str, Any]()
+        self._parts = {split: tuple(row) for split, row in parts.items()}
+        self._arrays = dict[str, Any]()
 
     @property
     def identity(self) -> str:
@@ -41,19 +52,23 @@ class Dataset:
     @property
     def splits(self) -> tuple[str, ...]:
         """Return the names of the splits."""
-        return tuple(self._readers)
+        return tuple(self._parts)
 
     def split(self, name: str) -> Any:
         """Return the records of a split, classes mixed; raise NotFound for a split that the dataset does not have."""
-        if name not in self._readers:
-            raise NotFound(f"{self.name} ({self.profile}) has no split {name!r}{suggest(name, self._readers)}")
         if name not in self._arrays:
-            array = self._readers[name]()
+            array = ak.concatenate([part.read() for part in self.parts(name)])
             self._arrays[name] = array[rng(self.seed, "order", name).permutation(len(array))]
         return self._arrays[name]
 
+    def parts(self, name: str) -> tuple[Part, ...]:
+        """Return the pieces of a split, for those who read it bit by bit; raise NotFound for an unknown split."""
+        if name not in self._parts:
+            raise NotFound(f"{self.name} ({self.profile}) has no split {name!r}{suggest(name, self._parts)}")
+        return self._parts[name]
+
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return {split: {class: records}}."""
+        """Return {split: {stream: records}}; the streams are the classes where there are any."""
         return {split: dict(counts) for split, counts in self.provenance["counts"].items()}
 
     def __len__(self) -> int:
@@ -61,25 +76,31 @@ class Dataset:
         return sum(sum(counts.values()) for counts in self.counts().values())
 
     def batches(
-        self, split: str, size: int = 256, *, seed: int | None = None, constituents: int = 128
+        self, split: str, size: int = 256, *, seed: int | None = None, most: int = 128
     ) -> Iterator[dict[str, Any]]:
-        """Yield batches of torch tensors, padded one batch at a time, so that memory stays constant.
+        """Yield batches of torch tensors; memory stays constant, as only one part of each stream is held at a time.
 
-        Each is a dict of the scalar columns, (b,), with `constituents` (b, n, 4) of pt, deta, dphi, pdg and `mask`
-        (b, n), n at most `constituents`. With a `seed` the order is drawn anew. Raises InputError for size < 1.
+        Each is a dict of the columns, (b, ...), and for every collection an array (b, n, k) of its columns in the
+        schema's order, padded with zeros to the longest of the batch and at most `most`, with `<collection>_mask`
+        (b, n). Records are mixed among the parts held; with a `seed` their order is drawn anew. Raises InputError for
+        size < 1.
         """
         import torch
 
-        if size < 1 or constituents < 1:
-            raise InputError(f"size={size}, constituents={constituents}: both must be at least 1.")
-        array = self.split(split)
-        order = np.arange(len(array)) if seed is None else rng(seed, "batches", split).permutation(len(array))
-        for start in range(0, len(order), size):
-            rows = array[order[start : start + size]]
-            inside, mask = padded(rows.constituents, constituents)
-            scalars = {name: np.array(rows[name]) for name in rows.fields if name != "constituents"}
-            columns = {**scalars, "constituents": inside, "mask": mask}
-            yield {name: torch.from_numpy(values) for name, values in columns.items()}
+        if size < 1 or most < 1:
+            raise InputError(f"size={size}, most={most}: both must be at least 1.")
+        generator = rng(self.seed if seed is None else seed, "batches", split)
+        rest: Any = None
+        for window in _windows(self.parts(split)):
+            array = ak.concatenate([part.read() for part in window])
+            array = array[generator.permutation(len(array))]
+            array = array if rest is None else ak.concatenate([rest, array])
+            whole = len(array) - len(array) % size
+            for start in range(0, whole, size):
+                yield {name: torch.from_numpy(x) for name, x in tensors(array[start : start + size], most).items()}
+            rest = array[whole:]
+        if rest is not None and len(rest):
+            yield {name: torch.from_numpy(x) for name, x in tensors(rest, most).items()}
 
     def __repr__(self) -> str:
         """Return one line: name, profile, source and sizes."""
@@ -87,7 +108,7 @@ class Dataset:
         return f"Dataset({self.name!r}, {self.profile}, {self.provenance['source']}: {sizes})"
 
     def _repr_html_(self) -> str:
-        names = list(self.classes)
+        names = list(dict.fromkeys(name for counts in self.counts().values() for name in counts))
         head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
         body = "".join(
             f"<tr><th>{split}</th>" + "".join(f"<td>{counts.get(name, 0):,}</td>" for name in names) + "</tr>"
@@ -97,13 +118,34 @@ class Dataset:
         return f"<table><caption>{told}</caption><tr><th>records</th>{head}</tr>{body}</table>"
 
 
-def padded(constituents: Any, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (b, n, 4) of pt, deta, dphi, pdg padded with zeros, and the mask (b, n); n is at most `most`."""
-    counts = np.minimum(ak.to_numpy(ak.num(constituents)), most)
+def _windows(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Yield groups of parts, one of each stream, so that every group has all classes while they last."""
+    streams: dict[str, list[Part]] = {}
+    for part in parts:
+        streams.setdefault(part.stream, []).append(part)
+    for i in range(max(map(len, streams.values()), default=0)):
+        yield [row[i] for row in streams.values() if i < len(row)]
+
+
+def tensors(records: Any, most: int) -> dict[str, np.ndarray]:
+    """Return the columns of records as arrays, collections padded with a mask each."""
+    found: dict[str, np.ndarray] = {}
+    for name in records.fields:
+        column = records[name]
+        if column.fields:
+            found[name], found[f"{name}_mask"] = padded(column, most)
+        else:
+            found[name] = np.array(ak.to_numpy(column))
+    return found
+
+
+def padded(things: Any, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (b, n, k) of the k columns padded with zeros, and the mask (b, n); n is at most `most`."""
+    counts = np.minimum(ak.to_numpy(ak.num(things)), most)
     width = int(counts.max(initial=1))
     mask = np.arange(width) < counts[:, None]
     columns = []
-    for name in ("pt", "deta", "dphi", "pdg"):
-        filled = ak.fill_none(ak.pad_none(constituents[name][:, :most], width, clip=True), 0)
+    for name in things.fields:
+        filled = ak.fill_none(ak.pad_none(things[name][:, :most], width, clip=True), 0)
         columns.append(ak.to_numpy(filled).astype(np.float32))
     return np.stack(columns, axis=-1), mask

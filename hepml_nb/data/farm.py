@@ -38,7 +38,7 @@ class Chunk:
     identity: str = field(init=False)
 
     def __post_init__(self) -> None:
-        from hepml_nb.simulate.recipes import recipe
+        from hepml_nb.simulate.recipe import recipe
 
         fixed = recipe(self.recipe).identity(self.parameters)
         key = content_hash({**fixed, "seed": self.seed, "stream": self.stream, "n": self.n})
@@ -68,7 +68,7 @@ def make_chunk(chunk: Chunk) -> dict[str, Any]:
     with lock(chunk.path.with_suffix(".lock"), timeout=3600):
         if chunk.made():
             return chunk.record()
-        from hepml_nb.simulate.recipes import recipe
+        from hepml_nb.simulate.recipe import recipe
 
         start = time.process_time()
         seed = derive_seed(chunk.seed, chunk.recipe, chunk.stream, chunk.index)

@@ -13,7 +13,8 @@ import yaml
 
 from hepml_nb.core import InputError, NotFound, manifests_dir, suggest
 
-__all__ = ["PROFILES", "Column", "Cost", "File", "Manifest", "Public", "RecipeSpec", "manifest", "names", "parse"]
+__all__ = ["PROFILES", "SPLITS", "Column", "Cost", "File", "Manifest", "Public", "RecipeSpec", "Schema", "manifest",
+           "names", "parse", "schema"]  # fmt: skip
 
 PROFILES = ("smoke", "tutorial", "full", "long")
 SPLITS = ("train", "val", "test")
@@ -21,20 +22,38 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the records: numpy type, unit ("" for none) and meaning."""
+    """A column of the records: numpy type, unit ("" for none), meaning, and shape where a record holds an array."""
 
     dtype: str
     meaning: str
     unit: str = ""
+    shape: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What records of a kind hold: `columns`, and `collections` of any number of things, each with its own columns."""
+
+    name: str
+    about: str
+    columns: dict[str, Column]
+    collections: dict[str, dict[str, Column]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class File:
-    """A public file: the split it holds, where it is and, where published, its size and checksum."""
+    """A public file: where it is, what it holds and, where published, its size and checksum.
+
+    `split` is one of the splits, or "all" for a file that `Public.fractions` divides. `stream` names the class of all
+    its records where it holds one class only. `members` makes it an archive (tar, zip): the patterns of the members to
+    read, each with its stream ("" for mixed classes).
+    """
 
     name: str
-    split: str
     url: str
+    split: str = "all"
+    stream: str = ""
+    members: dict[str, str] = field(default_factory=dict)
     bytes: int | None = None
     md5: str | None = None
     sha256: str | None = None
@@ -50,10 +69,27 @@ class File:
 
 @dataclass(frozen=True)
 class Public:
-    """The public original: the reader of its format and its files."""
+    """The public original: the reader of its format (a module of `data.readers`), its options, and its files.
+
+    `fractions` says which part of every file with split "all" goes to which split, in the order of the file.
+    """
 
     reader: str
     files: list[File]
+    fractions: dict[str, float] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the fractions are those of known splits, and there where a file needs them."""
+        for split in self.fractions:
+            _known(split, SPLITS, "public.fractions")
+        if self.fractions and not 0 < sum(self.fractions.values()) <= 1 + 1e-9:
+            raise InputError(f"public.fractions: {self.fractions} sum to more than 1.")
+        for file in self.files:
+            if file.split != "all":
+                _known(file.split, SPLITS, f"public.files: {file.name}")
+            elif not self.fractions:
+                raise InputError(f"public.files: {file.name} holds all splits; give public.fractions.")
 
 
 @dataclass(frozen=True)
@@ -77,7 +113,12 @@ class RecipeSpec:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A dataset; `profiles` gives the number of records per profile, split and class of the twin."""
+    """A dataset.
+
+    `schema` names what its records hold (a file of data_manifests/schemas); `columns` and `collections` given here come
+    on top. `recipe` makes its twin; a public set without one can only be fetched. `profiles` gives the number of
+    records per profile, split and stream; the streams are those of the recipe and, in general, the classes.
+    """
 
     name: str
     title: str
@@ -85,27 +126,37 @@ class Manifest:
     licence: str
     citation: str
     about: str
-    classes: dict[str, int]
-    columns: dict[str, Column]
-    constituents: dict[str, Column]
-    recipe: RecipeSpec
+    schema: str
     profiles: dict[str, dict[str, dict[str, int]]]
+    classes: dict[str, int] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
+    collections: dict[str, dict[str, Column]] = field(default_factory=dict)
+    recipe: RecipeSpec | None = None
     doi: str = ""
     public: Public | None = None
     traps: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Check that profiles, splits and classes are known and that every stream has parameters and a cost."""
-        for stream in self.recipe.streams:
-            _known(stream, self.recipe.cost, f"{self.name}: recipe.cost")
+        """Add the columns of the schema; check that profiles, splits, streams and files fit together."""
+        kind = schema(self.schema)
+        object.__setattr__(self, "columns", {**kind.columns, **self.columns})
+        names = {**kind.collections, **self.collections}
+        merged = {name: {**kind.collections.get(name, {}), **self.collections.get(name, {})} for name in names}
+        object.__setattr__(self, "collections", merged)
+        if self.recipe is None and self.public is None:
+            raise InputError(f"{self.name}: neither public files nor a recipe; expected one of them at least.")
+        streams = set(self.recipe.streams) if self.recipe else {*self.classes, "all"}
+        for stream in self.recipe.streams if self.recipe else ():
+            _known(stream, self.recipe.cost if self.recipe else (), f"{self.name}: recipe.cost")
         for profile, splits in self.profiles.items():
             _known(profile, PROFILES, f"{self.name}: profiles")
             for split, counts in splits.items():
                 _known(split, SPLITS, f"{self.name}: profiles.{profile}")
                 for stream in counts:
-                    _known(stream, self.recipe.streams, f"{self.name}: profiles.{profile}.{split}")
+                    _known(stream, streams, f"{self.name}: profiles.{profile}.{split}")
         for file in self.public.files if self.public else ():
-            _known(file.split, SPLITS, f"{self.name}: public.files")
+            for stream in filter(None, (file.stream, *file.members.values())):
+                _known(stream, streams, f"{self.name}: public.files: {file.name}")
 
     def counts(self, profile: str) -> dict[str, dict[str, int]]:
         """Return {split: {stream: records}} of a profile; raise NotFound when the dataset does not have it."""
@@ -117,6 +168,15 @@ class Manifest:
 def _known(word: str, options: Any, where: str) -> None:
     if word not in options:
         raise InputError(f"{where}: {word!r} is unknown{suggest(word, options)}")
+
+
+def schema(name: str) -> Schema:
+    """Return the schema `name`: what records of that kind hold; raise NotFound with the nearest name."""
+    known = {path.stem: path for path in (manifests_dir() / "schemas").glob("*.yaml")}
+    if name not in known:
+        raise NotFound(f"there is no schema {name!r}{suggest(name, sorted(known))}")
+    found: Schema = _build(Schema, _yaml(known[name].read_text(encoding="utf-8"), name), f"schemas/{name}.yaml")
+    return found
 
 
 def names() -> list[str]:
@@ -133,11 +193,14 @@ def manifest(name: str) -> Manifest:
 
 def parse(text: str, where: str | Path = "manifest") -> Manifest:
     """Return the manifest that `text` (YAML) describes; unknown, missing or mistyped keys raise InputError."""
+    return _build(Manifest, _yaml(text, where), str(where))  # type: ignore[no-any-return]
+
+
+def _yaml(text: str, where: str | Path) -> Any:
     try:
-        content = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"{where} is no YAML: {error}") from error
-    return _build(Manifest, content, str(where))  # type: ignore[no-any-return]
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:

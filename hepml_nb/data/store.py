@@ -14,10 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 from hepml_nb.core import InputError, NotFound, RunError, atomic_write, content_hash, manifests_dir, quiet, suggest
-from hepml_nb.data.dataset import Dataset
+from hepml_nb.data import fetching
+from hepml_nb.data.dataset import Dataset, Part
 from hepml_nb.data.farm import Chunk, from_parquet_bytes, parquet_bytes, read_chunk
 from hepml_nb.data.farm import make as make_chunks
-from hepml_nb.data.manifest import SPLITS, Manifest, manifest, names
+from hepml_nb.data.manifest import SPLITS, Manifest, RecipeSpec, manifest, names
 
 __all__ = ["Estimate", "estimate", "fetch", "list", "load", "make", "twin_chunks", "verify", "write_sample"]
 
@@ -59,24 +60,22 @@ def load(
     about.counts(profile)
     if source == "sample" or (source == "auto" and profile == "smoke" and _sample_record(about).exists()):
         return _sample(about, profile, seed)
-    from hepml_nb.data import public
+    if source == "public" or about.recipe is None or (source == "auto" and fetching.fetched(about)):
+        from hepml_nb.data import public
 
-    if source == "public" or (source == "auto" and public.fetched(about)):
         return public.load(about, profile, seed)
     return _twin(about, profile, seed, seed if source == "twin" else 0, make)
 
 
 def list() -> dict[str, dict[str, Any]]:
     """Return for every dataset its title, topic, licence, records per profile and which sources are at hand."""
-    from hepml_nb.data import public
-
     table = {}
     for name in names():
         about = manifest(name)
         sizes = {profile: _total(about.counts(profile)) for profile in about.profiles}
         here = [source for source, there in (("sample", _sample_record(about).exists()),
-                                             ("public", public.fetched(about))) if there]  # fmt: skip
-        made = [profile for profile in about.profiles if estimate(name, profile).missing_seconds == 0]
+                                             ("public", fetching.fetched(about))) if there]  # fmt: skip
+        made = [profile for profile in about.profiles if about.recipe and estimate(name, profile).missing_seconds == 0]
         table[name] = {"title": about.title, "topic": about.topic, "licence": about.licence, "records": sizes,
                        "sources": here, "made": made}  # fmt: skip
     return table
@@ -85,7 +84,7 @@ def list() -> dict[str, dict[str, Any]]:
 def estimate(name: str, profile: str = "tutorial", seed: int = 0) -> Estimate:
     """Return what the twin of a profile takes, from the costs in the manifest and what the cache already has."""
     about = manifest(name)
-    counts, cost = about.counts(profile), about.recipe.cost
+    counts, cost = about.counts(profile), _recipe(about).cost
     records = _total(counts)
     kib = sum(n * cost[stream].kib / 1000 for split in counts.values() for stream, n in split.items())
     need, missing = 0.0, 0.0
@@ -122,9 +121,7 @@ def make(
 
 def fetch(name: str) -> builtins.list[Path]:
     """Download the public files of a dataset that are not here yet, check them, and return their paths."""
-    from hepml_nb.data import public
-
-    return public.fetch(manifest(name))
+    return fetching.fetch(manifest(name))
 
 
 def verify(name: str) -> dict[str, str]:
@@ -132,15 +129,13 @@ def verify(name: str) -> dict[str, str]:
 
     Returns {path: "ok" | "damaged" | "unknown"}; "unknown" is a public file without a published or recorded checksum.
     """
-    from hepml_nb.data import public
-
     about = manifest(name)
-    found: dict[str, str] = public.verify(about)
+    found: dict[str, str] = fetching.verify(about)
     if _sample_record(about).exists():
         for split, entry in _record(about)["splits"].items():
             path = _sample_path(about, split)
             found[str(path)] = "ok" if _sha256(path) == entry["sha256"] else "damaged"
-    for profile in about.profiles:
+    for profile in about.profiles if about.recipe else ():
         for chunk in _flat(twin_chunks(about, profile, 0)):
             if chunk.made():
                 found[str(chunk.path)] = "ok" if _sha256(chunk.path) == chunk.record()["sha256"] else "damaged"
@@ -149,7 +144,7 @@ def verify(name: str) -> dict[str, str]:
 
 def twin_chunks(about: Manifest, profile: str, seed: int = 0) -> _Chunks:
     """Return {split: {stream: chunks}} of a profile; smaller profiles use the first chunks of larger ones."""
-    recipe, out = about.recipe, dict[str, dict[str, builtins.list[Chunk]]]()
+    recipe, out = _recipe(about), dict[str, dict[str, builtins.list[Chunk]]]()
     for split, counts in about.counts(profile).items():
         out[split] = {
             stream: [
@@ -190,12 +185,18 @@ def _twin(about: Manifest, profile: str, order: int, seed: int, make: bool) -> D
         print(f"Making {told}")
         make_chunks(flat, say=None if quiet() else print)
     counts = about.counts(profile)
-    readers = {split: partial(_read, about, split, streams, counts[split]) for split, streams in chunks.items()}
-    return Dataset(about.name, profile, readers, _provenance(about, profile, chunks, seed), about.classes, order)
+    parts = {split: _parts(about, split, streams, counts[split]) for split, streams in chunks.items()}
+    return Dataset(about.name, profile, parts, _provenance(about, profile, chunks, seed), about.classes, order)
+
+
+def _recipe(about: Manifest) -> RecipeSpec:
+    if about.recipe is None:
+        raise NotFound(f"dataset {about.name!r} has no twin; `hepml-nb data fetch {about.name}` gets its public files.")
+    return about.recipe
 
 
 def _provenance(about: Manifest, profile: str, chunks: _Chunks, seed: int) -> dict[str, Any]:
-    counts = about.counts(profile)
+    counts, fixed = about.counts(profile), _recipe(about)
     key = {
         split: {stream: [[chunk.identity for chunk in row], counts[split][stream]] for stream, row in streams.items()}
         for split, streams in chunks.items()
@@ -204,12 +205,12 @@ def _provenance(about: Manifest, profile: str, chunks: _Chunks, seed: int) -> di
         "identity": content_hash({"name": about.name, "chunks": key}),
         "source": "twin",
         "about": f"simulated twin of {about.title}" if about.public else about.title,
-        "seed": about.recipe.seed + seed,
-        "recipe": {stream: _fixed(about, stream) for stream in about.recipe.streams},
+        "seed": fixed.seed + seed,
+        "recipe": {stream: _fixed(about, stream) for stream in fixed.streams},
         "counts": counts,
         "counters": {
             stream: _sum([chunk.record() for streams in chunks.values() for chunk in streams.get(stream, [])])
-            for stream in about.recipe.streams
+            for stream in fixed.streams
         },
         "licence": about.licence,
         "citation": about.citation,
@@ -217,9 +218,9 @@ def _provenance(about: Manifest, profile: str, chunks: _Chunks, seed: int) -> di
 
 
 def _fixed(about: Manifest, stream: str) -> dict[str, Any]:
-    from hepml_nb.simulate.recipes import recipe
+    from hepml_nb.simulate.recipe import recipe
 
-    return recipe(about.recipe.name).identity(about.recipe.streams[stream])
+    return recipe(_recipe(about).name).identity(_recipe(about).streams[stream])
 
 
 def _sum(infos: builtins.list[dict[str, Any]]) -> dict[str, float]:
@@ -234,20 +235,27 @@ def _sum(infos: builtins.list[dict[str, Any]]) -> dict[str, float]:
     return total
 
 
-def _read(about: Manifest, split: str, streams: Mapping[str, builtins.list[Chunk]], counts: Mapping[str, int]) -> Any:
-    """Return the records of a split, with event numbers that are unique in the dataset."""
-    import awkward as ak
-
+def _parts(
+    about: Manifest, split: str, streams: Mapping[str, builtins.list[Chunk]], counts: Mapping[str, int]
+) -> builtins.list[Part]:
     parts = []
+    known = builtins.list(_recipe(about).streams)
     for stream, chunks in streams.items():
         left = counts[stream]
-        number = SPLITS.index(split) * len(about.recipe.streams) + builtins.list(about.recipe.streams).index(stream)
+        number = SPLITS.index(split) * len(known) + known.index(stream)
         for chunk in chunks:
-            part = read_chunk(chunk)[:left]
-            part["event"] = np.asarray(part.event) + number * 10**12 + chunk.index * 10**7
-            parts.append(part)
-            left -= len(part)
-    return ak.concatenate(parts)
+            n = min(left, chunk.n)
+            parts.append(Part(n, partial(_read, chunk, n, number), stream))
+            left -= n
+    return parts
+
+
+def _read(chunk: Chunk, n: int, number: int) -> Any:
+    """Return the first records of a chunk, with event numbers that are unique in the dataset."""
+    part = read_chunk(chunk)[:n]
+    if "event" in part.fields:
+        part["event"] = np.asarray(part.event) + number * 10**12 + chunk.index * 10**7
+    return part
 
 
 def _sample(about: Manifest, profile: str, order: int) -> Dataset:
@@ -256,8 +264,9 @@ def _sample(about: Manifest, profile: str, order: int) -> Dataset:
     if not _sample_record(about).exists():
         raise NotFound(f"dataset {about.name!r} ships no sample; use source='twin'.")
     provenance = _record(about)
-    readers = {split: partial(_read_sample, about, split) for split in provenance["splits"]}
-    return Dataset(about.name, profile, readers, provenance, about.classes, order)
+    sizes = {split: sum(counts.values()) for split, counts in provenance["counts"].items()}
+    parts = {split: [Part(sizes[split], partial(_read_sample, about, split))] for split in provenance["splits"]}
+    return Dataset(about.name, profile, parts, provenance, about.classes, order)
 
 
 def _read_sample(about: Manifest, split: str) -> Any:

@@ -21,7 +21,7 @@ def identity(name: str, profile: str) -> str:
     """
     if Path(name).is_absolute():
         return _file(Path(name))
-    from hepml_nb.data import manifest, public
+    from hepml_nb.data import fetching, manifest
     from hepml_nb.data.store import twin_chunks
 
     try:
@@ -33,9 +33,11 @@ def identity(name: str, profile: str) -> str:
     if profile == "smoke" and sample.exists():
         record = json.loads(sample.read_text(encoding="utf-8"))
         return content_hash([record["identity"], record["splits"]])
-    if about.public is not None and public.fetched(about):
-        files = [public.folder(about) / file.name for file in about.public.files]
+    if about.public is not None and fetching.fetched(about):
+        files = [fetching.folder(about) / file.name for file in about.public.files]
         return content_hash(["public", counts, [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]])
+    if about.recipe is None:
+        return "missing"
     chunks = {
         split: {stream: [chunk.identity for chunk in row] for stream, row in streams.items()}
         for split, streams in twin_chunks(about, profile).items()

@@ -8,9 +8,9 @@ from .jets import cluster as cluster
 from .jets import from_constituents as from_constituents
 from .pythia import PROCESSES as PROCESSES
 from .pythia import Pythia as Pythia
-from .recipes import RECIPES as RECIPES
-from .recipes import Recipe as Recipe
-from .recipes import recipe as recipe
+from .recipe import Recipe as Recipe
+from .recipe import recipe as recipe
+from .recipe import recipe_names as recipe_names
 from .substructure import describe as describe
 from .substructure import lund as lund
 from .substructure import momenta as momenta

@@ -127,16 +127,20 @@ def _distance(momentum: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> np.ndar
     return np.asarray(np.hypot(np.arcsinh(momentum[..., 2] / pt) - eta, delta_phi(mine, phi)))
 
 
-def from_constituents(pt: Any, eta: Any, phi: Any, constituents: Any, **columns: Any) -> Any:
-    """Return jets in the schema from their axes (GeV, rad) and `constituents` * {pt, deta, dphi, pdg}.
+def from_constituents(
+    pt: Any, eta: Any, phi: Any, constituents: Any, *, radius: float = 0.8, extra: Mapping[str, Any] | None = None,
+    **columns: Any,
+) -> Any:  # fmt: skip
+    """Return jets of a `radius` in the schema from their axes (GeV, rad) and `constituents` * {pt, deta, dphi, pdg}.
 
     Observables are computed from the constituents as stored, so they can be computed again and agree. `columns` gives
-    the others of FIELDS; those left out are NaN, 0 or False. Raises InputError for a column that is not in the schema.
+    the others of FIELDS; those left out are NaN, 0 or False. `constituents` may have more columns than those, and
+    `extra` gives columns that a dataset adds to the schema. Raises InputError for an unknown column.
     """
     unknown = set(columns) - set(FIELDS)
     if unknown:
         raise InputError(f"{', '.join(sorted(unknown))}: not in the jets schema; known are {', '.join(FIELDS)}.")
-    seen = describe(constituents.pt, constituents.deta, constituents.dphi)
+    seen = describe(constituents.pt, constituents.deta, constituents.dphi, radius)
     rounded = {name: round_bits(values, 11) for name, values in seen.items()}
     rounded |= {"pt": round_bits(pt, 13), "eta": _fine(eta), "phi": _fine(phi)}
     table: dict[str, Any] = {}
@@ -145,7 +149,7 @@ def from_constituents(pt: Any, eta: Any, phi: Any, constituents: Any, **columns:
         given = rounded[name] if name in rounded else columns.get(name, default)
         given = round_bits(given, 11) if name.startswith("gen_") else given
         table[name] = np.asarray(given).astype(kind)
-    return ak.zip({**table, "constituents": constituents}, depth_limit=1)
+    return ak.zip({**table, **(extra or {}), "constituents": constituents}, depth_limit=1)
 
 
 def _fine(values: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import awkward as ak
 import numpy as np
@@ -21,16 +21,20 @@ PROCESSES: Mapping[str, tuple[str, ...]] = {
 }
 """Hard processes: dijets, top pairs with every W to quarks, W to quarks with a recoiling parton."""
 
+SHOWERS: Mapping[str, int] = {"simple": 1, "vincia": 2}
+_COUPLINGS = {"simple": ("TimeShower", "SpaceShower"), "vincia": ("Vincia",)}
 _NEUTRINOS = (12, 14, 16)
 _PARENT = {"top": 6, "w": 24}
 
 
 class Pythia:
-    """A configured Pythia 8 generator (arXiv:2203.11601) of one process.
+    """A configured Pythia 8 generator (arXiv:2203.11601) of one process: a name of PROCESSES, or lines of its language.
 
-    `pthat` bounds the transverse momentum of the hard scattering (GeV); `ecm` is the collision energy (GeV). With
-    `mpi=False` multiparton interactions are left out, as in the public top-tagging set (arXiv:1902.09914).
-    `tune` is Pythia's number of a pp tune (14 is Monash, its default) and `settings` are further lines of its language.
+    `pthat` bounds the transverse momentum of the hard scattering (GeV; None where there is none); `ecm` is the
+    collision energy (GeV). With `mpi=False` multiparton interactions are left out, as in the public top-tagging set
+    (arXiv:1902.09914). `tune` is Pythia's number of a tune (14 is Monash, its default for pp; 7 for e+e-), `shower` its
+    own or Vincia (arXiv:2003.00702, ten times slower), `alpha_s` the coupling at the Z mass in final and initial state
+    showers (None: that of the tune), and `settings` are further lines. Beams other than protons stand in the lines.
     `preselect` (GeV) drops early, at an evolution scale of 30 GeV, events where neither of the two hardest parton jets
     (for tops and Ws: no jet that holds one) is in this pt window with |y| < 2.2; `tried` counts all that got so far.
     Raises NotFound for an unknown process and InputError for a line that Pythia does not know.
@@ -38,21 +42,24 @@ class Pythia:
 
     def __init__(
         self,
-        process: str,
+        process: str | Sequence[str],
         *,
         seed: int = 0,
-        pthat: tuple[float, float] = (500.0, 800.0),
+        pthat: tuple[float, float] | None = (500.0, 800.0),
         ecm: float = 14000.0,
         mpi: bool = False,
-        tune: int = 14,
+        tune: int | None = 14,
+        shower: Literal["simple", "vincia"] = "simple",
+        alpha_s: float | None = None,
         settings: Sequence[str] = (),
         preselect: tuple[float, float] | None = None,
     ) -> None:
-        if process not in PROCESSES:
+        if isinstance(process, str) and process not in PROCESSES:
             raise NotFound(f"there is no process {process!r}{suggest(process, PROCESSES)}")
-        low, high = pthat
-        if not 0 <= low < high:
+        if pthat is not None and not 0 <= pthat[0] < pthat[1]:
             raise InputError(f"pthat={pthat} GeV is no window; expected 0 <= low < high.")
+        if shower not in SHOWERS:
+            raise InputError(f"shower={shower!r} is unknown{suggest(shower, SHOWERS)}")
         import pythia8mc
 
         self._generator = pythia8mc.Pythia("", False)
@@ -60,19 +67,20 @@ class Pythia:
         self.settings = (
             "Print:quiet = on",
             f"Beams:eCM = {ecm}",
-            f"Tune:pp = {tune}",
+            *(() if tune is None else (f"Tune:pp = {tune}",)),
             f"PartonLevel:MPI = {'on' if mpi else 'off'}",
-            f"PhaseSpace:pTHatMin = {low}",
-            f"PhaseSpace:pTHatMax = {high}",
+            *(() if pthat is None else (f"PhaseSpace:pTHatMin = {pthat[0]}", f"PhaseSpace:pTHatMax = {pthat[1]}")),
             "Random:setSeed = on",
             f"Random:seed = {derive_seed(seed, 'pythia') % 900_000_000 + 1}",  # Pythia's largest seed is 9e8
-            *PROCESSES[process],
+            f"PartonShowers:model = {SHOWERS[shower]}",
+            *(PROCESSES[process] if isinstance(process, str) else process),
+            *(() if alpha_s is None else tuple(f"{name}:alphaSvalue = {alpha_s}" for name in _COUPLINGS[shower])),
             *settings,
         )
         for line in self.settings:
             if not self._generator.readString(line):
                 raise InputError(f"Pythia does not know the setting {line!r}; see its manual for names and ranges.")
-        self._hook = None if preselect is None else _preselection(process, preselect)
+        self._hook = None if preselect is None else _preselection(str(process), preselect)
         if self._hook is not None:
             self._generator.setUserHooksPtr(self._hook)
         if not self._generator.init():

@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepml_nb.simulate import recipes
+from hepml_nb.simulate import Recipe, recipe
 from hepml_nb.simulate.jets import from_constituents
 
 
@@ -44,6 +44,6 @@ class Toy:
 @pytest.fixture
 def toy(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     made = Toy()
-    entry = recipes.Recipe("jets", 1, made, dict(recipes.RECIPES["jets"].defaults))
-    monkeypatch.setattr(recipes, "RECIPES", {"jets": entry})
+    entry = Recipe("jets", 1, made, dict(recipe("jets").defaults))
+    monkeypatch.setattr("hepml_nb.simulate.recipes.jets.RECIPE", entry)
     return made

@@ -22,7 +22,7 @@ def test_shipped_manifests_describe_the_schema(name: str) -> None:
     assert set(about.columns) == set(FIELDS)
     for column, kind in FIELDS.items():
         assert about.columns[column].dtype == kind.__name__.rstrip("_")
-    assert set(about.constituents) == {"pt", "deta", "dphi", "pdg"}
+    assert set(about.collections["constituents"]) == {"pt", "deta", "dphi", "pdg"}
     for parameters in about.recipe.streams.values():
         recipe(about.recipe.name).parameters(parameters)
     assert about.licence
@@ -68,13 +68,13 @@ def test_wrong_keys_and_types_are_named(edits: dict[str, object], message: str) 
 def test_file_names_that_leave_their_folder_are_refused(name: str) -> None:
     file = {"name": name, "split": "train", "url": "https://example.org/x"}
     with pytest.raises(InputError, match="leaves the folder"):
-        parse(changed(public={"reader": "top-tagging-hdf5", "files": [file]}))
+        parse(changed(public={"reader": "top_tagging", "files": [file]}))
 
 
 def test_only_https_is_fetched_from() -> None:
     file = {"name": "x.h5", "split": "train", "url": "ftp://example.org/x"}
     with pytest.raises(InputError, match="https"):
-        parse(changed(public={"reader": "top-tagging-hdf5", "files": [file]}))
+        parse(changed(public={"reader": "top_tagging", "files": [file]}))
 
 
 def test_no_yaml_and_code_in_yaml_are_refused() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from hepml_nb import data
 from hepml_nb.core import InputError, NotFound, RunError
+from hepml_nb.data.readers import top_tagging
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("tables", reason="the public reader needs PyTables (extra 'public')")
@@ -44,30 +45,31 @@ def jets() -> ak.Array:
 
 
 def test_reading_back_gives_the_same_jets(tmp_path: Path, jets: ak.Array) -> None:
-    read = data.read_top_tagging(write(tmp_path / "val.h5", jets))
+    read = top_tagging.read(write(tmp_path / "val.h5", jets), 0, 40)
     assert read.fields == jets.fields
     assert ak.to_list(read.label) == ak.to_list(jets.label)
     assert ak.to_list(ak.num(read.constituents)) == ak.to_list(ak.num(jets.constituents))
     for name, tolerance in (("pt", 2e-3), ("mass", 5e-3), ("tau2", 2e-2), ("d2", 3e-2)):
         assert ak.to_numpy(read[name]) == pytest.approx(ak.to_numpy(jets[name]), rel=tolerance, abs=1e-3), name
     assert ak.all(read.constituents.pdg == 0)
-    part = data.read_top_tagging(tmp_path / "val.h5", 10, 15)
+    part = top_tagging.read(tmp_path / "val.h5", 10, 15)
     assert ak.to_list(part.event) == [10, 11, 12, 13, 14]
+    assert top_tagging.count(tmp_path / "val.h5") == 40
 
 
 def test_other_layouts_are_named(tmp_path: Path, jets: ak.Array) -> None:
     with pytest.raises(InputError, match="no pandas table 'table'"):
-        data.read_top_tagging(write(tmp_path / "a.h5", jets[:3], key="jets"))
+        top_tagging.read(write(tmp_path / "a.h5", jets[:3], key="jets"), 0, 3)
     with pytest.raises(InputError, match="row 1 holds NaN"):
-        data.read_top_tagging(write(tmp_path / "b.h5", jets[:3], PX_2=np.nan))
+        top_tagging.read(write(tmp_path / "b.h5", jets[:3], PX_2=np.nan), 0, 3)
     with pytest.raises(InputError, match="row 1 has no constituents"):
-        data.read_top_tagging(write(tmp_path / "c.h5", jets[:3], **{f"E_{i}": 0.0 for i in range(200)}))
+        top_tagging.read(write(tmp_path / "c.h5", jets[:3], **{f"E_{i}": 0.0 for i in range(200)}), 0, 3)
     path = tmp_path / "d.h5"
     pd.DataFrame({"E_0": [1.0], "is_signal_new": [1]}).to_hdf(path, key="table", format="table")
     with pytest.raises(InputError, match="PX_0"):
-        data.read_top_tagging(path)
+        top_tagging.read(path, 0, 1)
     with pytest.raises(InputError, match="nothing lies between"):
-        data.read_top_tagging(write(tmp_path / "e.h5", jets[:3]), 5, 9)
+        top_tagging.read(write(tmp_path / "e.h5", jets[:3]), 5, 9)
 
 
 def test_fetched_files_are_preferred_checked_and_cached(
@@ -81,7 +83,7 @@ def test_fetched_files_are_preferred_checked_and_cached(
     assert public.provenance["source"] == "public"
     assert len(public) == 40
     assert len(public.split("train")) == 20
-    kept = list(cache.glob("public-converted/*/*.parquet"))
+    kept = list(cache.glob("public-converted/top-tagging/*.parquet"))
     assert len(kept) == 3
     assert data.load("top-tagging", "tutorial").identity == public.identity
     # the smoke profile still is the sample that ships

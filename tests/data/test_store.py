@@ -125,8 +125,8 @@ def test_list_and_pictures_tell_what_there_is(cache: Path) -> None:
 def test_batches_are_padded_one_by_one(cache: Path) -> None:
     sample = data.load("boosted-jets")
     seen = 0
-    for batch in sample.batches("test", 300, seed=1, constituents=40):
-        inside, mask = batch["constituents"], batch["mask"]
+    for batch in sample.batches("test", 300, seed=1, most=40):
+        inside, mask = batch["constituents"], batch["constituents_mask"]
         assert inside.shape[:2] == mask.shape
         assert inside.shape[1] <= 40
         assert bool((inside[~mask] == 0).all())

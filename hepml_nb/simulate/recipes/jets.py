@@ -1,66 +1,24 @@
-"""Recipes: pure functions of (parameters, seed, n) that make data; a change of what they make raises their version."""
+"""The recipe "jets": QCD, W and top jets of proton-proton collisions in the jets schema, after the detector."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Mapping
 from typing import Any
 
 import awkward as ak
 import numpy as np
 
-from hepml_nb.core import InputError, NotFound, rng, suggest
+from hepml_nb.core import NotFound, rng, suggest
 from hepml_nb.simulate import detector, jets
 from hepml_nb.simulate.pythia import PROCESSES, Pythia, decay_quarks, visible
+from hepml_nb.simulate.recipe import Recipe
 from hepml_nb.simulate.substructure import cluster_sequence, soft_drop
 
-__all__ = ["RECIPES", "Recipe", "jet_sample", "recipe"]
+__all__ = ["RECIPE", "jet_sample"]
 
 _Window = tuple[float, float]
 _BATCH, _FEW = 500, 100
 """Events per read-out, also of small samples; part of what a seed means, so they are fixed."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A named, versioned function `make(n, seed=..., **parameters) -> (arrays, counters)`.
-
-    `libraries` are the distributions whose version is part of the identity of what is made.
-    """
-
-    name: str
-    version: int
-    make: Callable[..., tuple[Any, dict[str, float]]]
-    defaults: Mapping[str, Any]
-    libraries: tuple[str, ...] = ()
-
-    def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the defaults updated by `given`; raise InputError for a name that the recipe does not have."""
-        for name in given:
-            if name not in self.defaults:
-                raise InputError(f"recipe {self.name!r} has no parameter {name!r}{suggest(name, self.defaults)}")
-        return {name: _like(default, given.get(name, default)) for name, default in self.defaults.items()}
-
-    def identity(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return everything that fixes what is made, but for seed and number."""
-        versions = {**{name: _version(name) for name in self.libraries}, "detector": detector.VERSION}
-        return {"recipe": self.name, "version": self.version, "parameters": self.parameters(given), "uses": versions}
-
-    def __call__(self, n: int, seed: int = 0, **parameters: Any) -> tuple[Any, dict[str, float]]:
-        """Make `n` records; the same arguments give the same content."""
-        if n < 0:
-            raise InputError(f"n={n} is negative.")
-        return self.make(n, seed, **self.parameters(parameters))
-
-
-_version = cache(version)
-
-
-def _like(default: Any, value: Any) -> Any:
-    """Return `value` in the type of `default`, so that 550 and 550.0 name the same data."""
-    return tuple(map(float, value)) if isinstance(default, tuple) else type(default)(value)
 
 
 def jet_sample(
@@ -159,20 +117,10 @@ def _with_gen(found: Any, particles: Mapping[str, np.ndarray], n_events: int, lo
     return found
 
 
-RECIPES: Mapping[str, Recipe] = {
-    "jets": Recipe(
-        "jets",
-        1,
-        jet_sample,
-        {"process": "qcd", "label": 0, "pt": (550.0, 650.0), "matched_only": True, "gen": False, "mpi": False},
-        libraries=("pythia8mc", "fastjet"),
-    ),
-}
-"""All recipes by name; a manifest names one of them."""
-
-
-def recipe(name: str) -> Recipe:
-    """Return the recipe called `name`; raise NotFound with the nearest one."""
-    if name not in RECIPES:
-        raise NotFound(f"there is no recipe {name!r}{suggest(name, RECIPES)}")
-    return RECIPES[name]
+RECIPE = Recipe(
+    "jets",
+    1,
+    jet_sample,
+    {"process": "qcd", "label": 0, "pt": (550.0, 650.0), "matched_only": True, "gen": False, "mpi": False},
+    libraries=("pythia8mc", "fastjet"),
+)

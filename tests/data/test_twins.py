@@ -1,0 +1,60 @@
+"""Every recipe makes what its manifest promises: the columns, their types and shapes, the classes, the same per seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from hepml_nb import data
+from hepml_nb.data.manifest import Column, names
+from hepml_nb.simulate import recipe, recipe_names
+
+TOOLS = {"sherpa"}  # streams that need a program which pip cannot install; their tables ship
+N = 20
+
+
+def streams() -> list[tuple[str, str]]:
+    """Return (dataset, stream) of all twins, each recipe with the same parameters once."""
+    found: dict[str, tuple[str, str]] = {}
+    for name in names():
+        about = data.manifest(name)
+        for stream in about.recipe.streams if about.recipe else ():
+            if about.recipe is not None and stream not in TOOLS:
+                found.setdefault(str((about.recipe.name, about.recipe.streams[stream], about.schema)), (name, stream))
+    return list(found.values())
+
+
+def kind(array: Any) -> tuple[str, list[int]]:
+    """Return numpy type and shape of one entry of a column."""
+    values = ak.to_numpy(ak.flatten(array) if array.ndim > 1 and "var" in str(array.type) else array)
+    return str(values.dtype), list(values.shape[1:])
+
+
+def check(array: Any, column: Column, where: str) -> None:
+    assert kind(array) == (column.dtype, column.shape), where
+
+
+@pytest.mark.parametrize(("name", "stream"), streams())
+def test_a_twin_has_the_columns_of_its_manifest(name: str, stream: str) -> None:
+    about = data.manifest(name)
+    assert about.recipe is not None
+    made, counters = recipe(about.recipe.name)(N, seed=3, **about.recipe.streams[stream])
+    assert len(made) == N
+    assert set(made.fields) == {*about.columns, *about.collections}
+    for column, fixed in about.columns.items():
+        check(made[column], fixed, column)
+    for collection, columns in about.collections.items():
+        assert set(made[collection].fields) == set(columns)
+        for column, fixed in columns.items():
+            check(made[collection][column], fixed, f"{collection}.{column}")
+    if about.classes:
+        assert set(ak.to_list(made.label)) <= set(about.classes.values())
+    assert all(np.isfinite(value) for value in counters.values())
+
+
+def test_every_recipe_serves_a_dataset() -> None:
+    used = {about.recipe.name for about in map(data.manifest, names()) if about.recipe}
+    assert used == set(recipe_names())
