@@ -1,4 +1,4 @@
-"""Every recipe makes what its manifest promises: the columns, their types and shapes, the classes, the same per seed."""
+"""Every recipe makes what its manifest promises: columns, their types and shapes, and classes."""
 
 from __future__ import annotations
 
