@@ -6,23 +6,27 @@ first ones of the long sample, and the number of workers changes nothing.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
+import importlib
 import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hepml_nb.core import RunError, atomic_write, cache_dir, content_hash, derive_seed, lock, progress
+from hepml_nb.core import NotFound, RunError, cache_dir, content_hash, derive_seed, progress
+from hepml_nb.data import disk
+from hepml_nb.data.parquet import from_parquet_bytes, parquet_bytes
 
 __all__ = ["Chunk", "from_parquet_bytes", "make", "make_chunk", "parquet_bytes", "read_chunk"]
+
+_Say = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -50,124 +54,236 @@ class Chunk:
         return cache_dir() / "chunks" / self.identity / f"{self.index:05d}.parquet"
 
     def made(self) -> bool:
-        """Say whether the cache holds it whole: its record is written last."""
-        return self.path.exists() and self.path.with_suffix(".json").exists()
+        """Say whether the cache holds it whole: its record is written last, and tells its size."""
+        return self._record() is not None
 
     def record(self) -> dict[str, Any]:
-        """Return the record of a made chunk: number, counters, core-seconds, bytes and sha256."""
-        return dict(json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8")))
+        """Return the record of a made chunk: number, counters, core-seconds, bytes and sha256.
+
+        Raises RunError for a chunk that the cache does not hold whole.
+        """
+        found = self._record()
+        if found is None:
+            raise RunError(f"{self.path} is not there or not whole; make the data again.")
+        return found
+
+    def _record(self) -> dict[str, Any] | None:
+        found = disk.read_json(self.path.with_suffix(".json"), "n", "counters", "core_seconds", "bytes", "sha256")
+        try:
+            return found if found and self.path.stat().st_size == found["bytes"] else None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
 
 def make_chunk(chunk: Chunk) -> dict[str, Any]:
     """Make one chunk unless the cache has it; return its record: number, counters, core-seconds, bytes and sha256.
 
-    Two processes that want the same chunk make it once.
+    Two processes that want the same chunk make it once. A chunk that is not whole is set aside and made again. Raises
+    RunError when the cache cannot be written.
     """
     if chunk.made():
         return chunk.record()
-    with lock(chunk.path.with_suffix(".lock"), timeout=3600):
-        if chunk.made():
-            return chunk.record()
-        from hepml_nb.simulate.recipe import recipe
+    with disk.held(_locked(chunk), timeout=3600):
+        return chunk.record() if chunk.made() else _make(chunk)
 
-        start = time.process_time()
-        seed = derive_seed(chunk.seed, chunk.recipe, chunk.stream, chunk.index)
-        made, counters = recipe(chunk.recipe)(chunk.n, seed=seed, **chunk.parameters)
-        content = parquet_bytes(made)
-        info = {
-            "n": len(made),
-            "counters": counters,
-            "core_seconds": round(time.process_time() - start, 3),
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
-        with atomic_write(chunk.path, "wb") as stream:
-            stream.write(content)
-        with atomic_write(chunk.path.with_suffix(".json")) as stream:
-            json.dump(info, stream)
+
+def _make(chunk: Chunk) -> dict[str, Any]:
+    """Make a chunk whose lock is held; what lies there and is not the same is set aside."""
+    from hepml_nb.simulate.recipe import recipe
+
+    start = time.process_time()
+    seed = derive_seed(chunk.seed, chunk.recipe, chunk.stream, chunk.index)
+    made, counters = recipe(chunk.recipe)(chunk.n, seed=seed, **chunk.parameters)
+    if len(made) != chunk.n:
+        raise RunError(f"recipe {chunk.recipe!r} made {len(made)} records of {chunk.stream} instead of {chunk.n}.")
+    content = parquet_bytes(made)
+    info = {
+        "n": len(made),
+        "counters": counters,
+        "core_seconds": round(time.process_time() - start, 3),
+        "bytes": len(content),
+        "sha256": disk.sha256(content),
+    }
+    if chunk.path.exists() and chunk.path.read_bytes() != content:
+        disk.tell(f"{chunk.path} was damaged: set aside as {disk.set_aside(chunk.path).name} and made again.")
+    disk.put(chunk.path, content)
+    disk.put_json(chunk.path.with_suffix(".json"), info)
     return info
 
 
-def parquet_bytes(array: Any) -> bytes:
-    """Return the Parquet file of an array, compressed well: bytes of floats grouped by significance, then zstd."""
-    import awkward as ak
-    import pyarrow.parquet as pq
+def read_chunk(chunk: Chunk, mend: bool = False) -> Any:
+    """Return the array of a made chunk, its bytes checked against their sha256.
 
-    table = ak.to_arrow_table(array, extensionarray=False, list_to32=True)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", compression_level=15, use_dictionary=False,
-                   use_byte_stream_split=_float_columns(table.schema), write_statistics=False)  # fmt: skip
-    return buffer.getvalue()
-
-
-def _float_columns(schema: Any) -> list[str]:
-    """Return the dotted Parquet paths of all float columns."""
-    import pyarrow as pa
-
-    def walk(prefix: str, kind: Any) -> list[str]:
-        if pa.types.is_struct(kind):
-            return [path for leaf in kind for path in walk(f"{prefix}.{leaf.name}", leaf.type)]
-        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            return walk(f"{prefix}.list.element", kind.value_type)
-        return [prefix] if pa.types.is_floating(kind) else []
-
-    return [path for leaf in schema for path in walk(leaf.name, leaf.type)]
-
-
-def read_chunk(chunk: Chunk) -> Any:
-    """Return the array of a made chunk; raise RunError when its bytes are not those that were written."""
-    content = chunk.path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != chunk.record()["sha256"]:
-        raise RunError(f"{chunk.path} is damaged (its sha256 changed); delete it and make the data again.")
+    A damaged chunk is set aside and made again with `mend` (which is said on stderr), else raises RunError.
+    """
+    content = _whole(chunk)
+    if content is None and mend:
+        with disk.held(_locked(chunk), timeout=3600):
+            content = _whole(chunk)  # another process may have mended it
+            if content is None:
+                _make(chunk)
+                content = _whole(chunk)
+    if content is None:
+        raise RunError(f"{chunk.path} is damaged (its content is not what was written); make the data again.")
     return from_parquet_bytes(content)
 
 
-def from_parquet_bytes(content: bytes) -> Any:
-    """Return the array of a Parquet file's bytes."""
-    import awkward as ak
-    import pyarrow.parquet as pq
+def _whole(chunk: Chunk) -> bytes | None:
+    """Return the bytes of a chunk; None unless they are those that were written."""
+    record = disk.read_json(chunk.path.with_suffix(".json"), "sha256")
+    try:
+        content = chunk.path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return content if record and disk.sha256(content) == record["sha256"] else None
 
-    return ak.from_arrow(pq.read_table(io.BytesIO(content)))
+
+def _locked(chunk: Chunk) -> Path:
+    return chunk.path.with_suffix("")  # the lock is <index>.lock
 
 
-def make(chunks: Sequence[Chunk], workers: int | None = None, say: Any = None) -> list[dict[str, Any]]:
+def make(
+    chunks: Sequence[Chunk], workers: int | None = None, say: _Say | None = None, client: Any = None
+) -> list[dict[str, Any]]:
     """Make the missing chunks on `workers` processes (default: one per core); return every chunk's record, in order.
 
-    Whatever was finished stays when this is interrupted, and the next call goes on from there. `say` is called with a
-    line of text (chunks, rate, time left) as chunks end. Raises RunError when a worker dies or a recipe fails.
+    With a Dask `client` (see `core.client`) its workers make them; they must share the cache folder with this process.
+    The content is the same in all cases. Whatever was finished stays when this is interrupted, and the next call goes
+    on from there. `say` is called with a line of text (chunks, rate, time left) as chunks end. A stream whose program
+    is not installed raises NotFound when all others are made. Raises RunError when a worker dies or a disk is full.
     """
     missing = [chunk for chunk in chunks if not chunk.made()]
     workers = max(1, min(workers or os.cpu_count() or 1, len(missing) or 1))
-    start = time.monotonic()
-    with progress(total=sum(chunk.n for chunk in missing), desc="making", unit="jet") as bar:
-        if workers == 1:
-            for number, chunk in enumerate(missing, 1):
-                make_chunk(chunk)
-                bar.update(chunk.n)
-                _tell(say, missing, number, start)
-        elif missing:
-            _in_parallel(missing, workers, bar, say, start)
-    return [make_chunk(chunk) for chunk in chunks]
+    tally = _Tally(missing, say)
+    try:
+        with progress(total=tally.total, desc="making", unit="record") as bar:
+            finished = (
+                _on_dask(missing, client) if client is not None and missing
+                else _here(missing) if workers == 1
+                else _in_processes(missing, workers)
+            )  # fmt: skip
+            with finished as ends:
+                for chunk, error in ends:
+                    bar.update(0 if error else chunk.n)
+                    tally.add(chunk, error)
+    except KeyboardInterrupt:
+        (say or disk.tell)(tally.interrupted())
+        raise
+    tally.finish()
+    return [chunk.record() for chunk in chunks]
 
 
-def _in_parallel(missing: Sequence[Chunk], workers: int, bar: Any, say: Any, start: float) -> None:
+_Ends = Iterator[tuple[Chunk, NotFound | None]]
+
+
+class _Tally:
+    """How far the farm is: records made, their rate, the time left, streams that cannot be made here."""
+
+    def __init__(self, missing: Sequence[Chunk], say: _Say | None) -> None:
+        self.total, self.done, self.ended, self.chunks = sum(chunk.n for chunk in missing), 0, 0, len(missing)
+        self.lacking: dict[str, NotFound] = {}
+        self.say, self.start = say, time.monotonic()
+
+    def add(self, chunk: Chunk, error: NotFound | None) -> None:
+        """Count a chunk that ended."""
+        if error is not None:
+            self.lacking.setdefault(chunk.stream, error)
+            self.total -= chunk.n
+            return
+        self.done, self.ended = self.done + chunk.n, self.ended + 1
+        rate = self.done / max(time.monotonic() - self.start, 1e-9)
+        if self.say is not None:
+            left = (self.total - self.done) / rate / 60
+            self.say(f"{self.ended}/{self.chunks} chunks, {rate:.0f} records/s, {left:.1f} min left")
+
+    def interrupted(self) -> str:
+        """Return how far an interrupted farm came."""
+        return (f"interrupted: {self.ended} of {self.chunks} chunks ({self.done:,} of {self.total:,} records) were "
+                "made and are kept; run the same again to go on from there.")  # fmt: skip
+
+    def finish(self) -> None:
+        """Raise NotFound where streams could not be made."""
+        if self.lacking:
+            names, reason = ", ".join(self.lacking), next(iter(self.lacking.values()))
+            raise NotFound(f"{names} cannot be made here: {reason} All else is made and kept.") from reason
+
+
+@contextmanager
+def _here(missing: Sequence[Chunk]) -> Iterator[_Ends]:
+    """Make chunks one after another in this process."""
+
+    def ends() -> _Ends:
+        for chunk in missing:
+            yield chunk, _error(partial(make_chunk, chunk))
+
+    yield ends()
+
+
+@contextmanager
+def _in_processes(missing: Sequence[Chunk], workers: int) -> Iterator[_Ends]:
+    """Make chunks on a pool of processes, which are ended when the block is left early."""
+    others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # Pythia and threads do not survive a fork
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker)
-    futures: dict[Future[dict[str, Any]], Chunk] = {pool.submit(make_chunk, chunk): chunk for chunk in missing}
-    try:
-        for number, future in enumerate(as_completed(futures), 1):
-            chunk = futures[future]
+    futures = {pool.submit(make_chunk, chunk): chunk for chunk in missing}
+
+    def ends() -> _Ends:
+        for future in as_completed(futures):
             try:
-                future.result()
+                yield futures[future], _error(future.result)
             except BrokenProcessPool as error:
                 raise RunError(
-                    f"a worker died while making {chunk.stream} (killed, or out of memory?); finished chunks are kept, "
-                    f"so run again to go on, with fewer workers than {workers} if memory is short."
+                    f"a worker died while making {futures[future].stream} (killed, or out of memory?); finished chunks "
+                    f"are kept, so run again to go on, with fewer workers than {workers} if memory is short."
                 ) from error
-            bar.update(chunk.n)
-            _tell(say, missing, number, start)
+
+    try:
+        yield ends()
+    except BaseException:
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()  # chunks are whole or absent
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _on_dask(missing: Sequence[Chunk], client: Any) -> Iterator[_Ends]:
+    """Make chunks on the workers of a Dask cluster, which write them into the cache of this process."""
+    distributed: Any = importlib.import_module("dask.distributed")
+    futures = {client.submit(_remote, chunk, str(cache_dir()), pure=False): chunk for chunk in missing}
+
+    def ends() -> _Ends:
+        for future in distributed.as_completed(list(futures)):
+            chunk = futures[future]
+            try:
+                error = _error(future.result)
+            except distributed.KilledWorker as killed:
+                raise RunError(f"Dask workers died while making {chunk.stream} (out of memory?); finished chunks are "
+                               "kept, so run again to go on.") from killed  # fmt: skip
+            if error is None and not chunk.made():
+                raise RunError(f"the workers of {client!r} wrote their chunks where this process does not see them; "
+                               "set HEPML_NB_CACHE to a folder that all of them share.")  # fmt: skip
+            yield chunk, error
+
+    try:
+        yield ends()
+    finally:
+        client.cancel([future for future in futures if not future.done()])
+
+
+def _remote(chunk: Chunk, cache: str) -> None:
+    os.environ["HEPML_NB_CACHE"] = cache
+    make_chunk(chunk)
+
+
+def _error(call: Callable[[], Any]) -> NotFound | None:
+    """Call, and return the error that says that a program is missing; all others go up."""
+    try:
+        call()
+    except NotFound as error:
+        return error
+    return None
 
 
 def _quiet_worker() -> None:
@@ -175,11 +291,3 @@ def _quiet_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
-
-
-def _tell(say: Any, missing: Sequence[Chunk], number: int, start: float) -> None:
-    if say is None:
-        return
-    done, total = (sum(chunk.n for chunk in part) for part in (missing[:number], missing))
-    rate = done / max(time.monotonic() - start, 1e-9)
-    say(f"{number}/{len(missing)} chunks, {rate:.0f} records/s, {(total - done) / rate / 60:.1f} min left")
