@@ -1,5 +1,7 @@
 """The public names of data and the modules that define them; read by the type checker and, lazily, at run time."""
 
+from .compare import Comparison as Comparison
+from .compare import compare as compare
 from .dataset import Dataset as Dataset
 from .manifest import Manifest as Manifest
 from .manifest import Schema as Schema
@@ -10,6 +12,7 @@ from .published import published as published
 from .published import published_tables as published_tables
 from .store import estimate as estimate
 from .store import fetch as fetch
+from .store import identity as identity
 from .store import list as list
 from .store import load as load
 from .store import make as make

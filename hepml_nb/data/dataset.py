@@ -17,11 +17,12 @@ __all__ = ["Dataset", "Part", "padded"]
 
 @dataclass(frozen=True)
 class Part:
-    """`n` records of one stream that `read` returns as an array when they are needed."""
+    """`n` records of one stream that `read` returns as an array when needed; `sha256` is that of their file."""
 
     n: int
     read: Callable[[], Any]
     stream: str = ""
+    sha256: str = ""
 
 
 class Dataset:
@@ -54,6 +55,15 @@ class Dataset:
         """Return the names of the splits."""
         return tuple(self._parts)
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what names this content in full: identity, source, sizes, sha256 of every part, versions used."""
+        made = {stream: one.get("uses", {}) for stream, one in self.provenance.get("recipe", {}).items()}
+        parts = {split: [[part.stream, part.n, part.sha256] for part in row] for split, row in self._parts.items()}
+        versions = {name: version for uses in made.values() for name, version in uses.items()}
+        return {"name": self.name, "profile": self.profile, "identity": self.identity,
+                "source": self.provenance["source"], "counts": self.counts(), "parts": parts,
+                "versions": versions}  # fmt: skip
+
     def split(self, name: str) -> Any:
         """Return the records of a split, classes mixed; raise NotFound for a split that the dataset does not have."""
         if name not in self._arrays:
@@ -70,6 +80,17 @@ class Dataset:
     def counts(self) -> dict[str, dict[str, int]]:
         """Return {split: {stream: records}}; the streams are the classes where there are any."""
         return {split: dict(counts) for split, counts in self.provenance["counts"].items()}
+
+    def overlap(self, a: str, b: str, columns: Sequence[str] | None = None) -> int:
+        """Return how many records of split `a` also stand in split `b`, with the same content in `columns`.
+
+        Columns are those of the records and of their collections, all but the event number where None are given.
+        Records are read part by part. Raises NotFound for an unknown split or column.
+        """
+        from hepml_nb.data.compare import hashes
+
+        of_b = np.unique(np.concatenate([hashes(part.read(), columns) for part in self.parts(b)]))
+        return sum(int(np.isin(hashes(part.read(), columns), of_b).sum()) for part in self.parts(a))
 
     def __len__(self) -> int:
         """Return the number of records in all splits."""

@@ -118,11 +118,13 @@ def read_chunk(chunk: Chunk, mend: bool = False) -> Any:
     """
     content = _whole(chunk)
     if content is None and mend:
-        with disk.held(_locked(chunk), timeout=3600):
-            content = _whole(chunk)  # another process may have mended it
-            if content is None:
-                _make(chunk)
-                content = _whole(chunk)
+        try:
+            with disk.held(_locked(chunk), timeout=3600):
+                if _whole(chunk) is None:  # no other process has mended it
+                    _make(chunk)
+        except RunError as error:
+            raise RunError(f"{chunk.path} is damaged and was not made again: {error}") from error
+        content = _whole(chunk)
     if content is None:
         raise RunError(f"{chunk.path} is damaged (its content is not what was written); make the data again.")
     return from_parquet_bytes(content)

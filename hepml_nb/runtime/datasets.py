@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from hepml_nb.core import NotFound, content_hash, manifests_dir
+from hepml_nb.core import NotFound
 
 __all__ = ["identity", "loaded"]
 
@@ -21,28 +20,12 @@ def identity(name: str, profile: str) -> str:
     """
     if Path(name).is_absolute():
         return _file(Path(name))
-    from hepml_nb.data import fetching, manifest
-    from hepml_nb.data.store import twin_chunks
+    from hepml_nb import data
 
     try:
-        about = manifest(name)
-        counts = about.counts(profile)
+        return data.identity(name, profile)
     except NotFound:
         return "unknown"
-    sample = manifests_dir() / "samples" / about.topic / f"{name}.json"
-    if profile == "smoke" and sample.exists():
-        record = json.loads(sample.read_text(encoding="utf-8"))
-        return content_hash([record["identity"], record["splits"]])
-    if about.public is not None and fetching.fetched(about):
-        files = [fetching.folder(about) / file.name for file in about.public.files]
-        return content_hash(["public", counts, [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]])
-    if about.recipe is None:
-        return "missing"
-    chunks = {
-        split: {stream: [chunk.identity for chunk in row] for stream, row in streams.items()}
-        for split, streams in twin_chunks(about, profile).items()
-    }
-    return content_hash(["twin", counts, chunks])
 
 
 def loaded() -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 
 from hepml_nb import data
 from hepml_nb.core import InputError, NotFound, RunError
-from hepml_nb.data import store
+from hepml_nb.data import samples, store
 
 from .conftest import Toy
 
@@ -28,7 +28,9 @@ def small(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
                           "recipe": type(recipe)(**{**recipe.__dict__, "chunk": 5})})  # fmt: skip
     monkeypatch.setattr(store, "manifest", lambda name: tiny)
     monkeypatch.setattr(store, "names", lambda: ["top-tagging"])
-    monkeypatch.setattr(store, "make_chunks", lambda chunks, workers=None, say=None: [*map(store_make, chunks)])
+    monkeypatch.setattr(
+        store, "make_chunks", lambda chunks, workers=None, say=None, client=None: [*map(store_make, chunks)]
+    )
     return toy
 
 
@@ -148,6 +150,6 @@ def test_a_damaged_sample_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if name.endswith("parquet"):
             content[-50] ^= 1
         (copy / name).write_bytes(content)
-    monkeypatch.setattr(store, "manifests_dir", lambda: tmp_path)
+    monkeypatch.setattr(samples, "manifests_dir", lambda: tmp_path)
     with pytest.raises(RunError, match="restore it with git"):
         data.load("boosted-jets").split("test")
