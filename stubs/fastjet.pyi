@@ -5,9 +5,13 @@ from typing import Any
 kt_algorithm: int
 cambridge_algorithm: int
 antikt_algorithm: int
+ee_kt_algorithm: int
 
 class JetDefinition:
     def __init__(self, algorithm: int, R: float, /) -> None: ...
+
+class JetDefinition0Param(JetDefinition):
+    def __init__(self, algorithm: int, /) -> None: ...
 
 class ClusterSequence:
     def __init__(self, particles: Any, definition: JetDefinition, /) -> None: ...
