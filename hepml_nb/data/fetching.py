@@ -1,18 +1,17 @@
-"""Public files on disk: downloaded when asked, unpacked inside their folder, checked against their checksums."""
+"""Public files on disk: downloaded only when asked, put there by hand, and checked before they are used."""
 
 from __future__ import annotations
 
-import fnmatch
-import hashlib
 import os
-import tarfile
-import zipfile
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 
-from hepml_nb.core import InputError, RunError, atomic_dir, atomic_write, cache_dir, lock
+from hepml_nb.core import InputError, RunError, cache_dir, content_hash
+from hepml_nb.data import disk
+from hepml_nb.data.download import download, wrong
 from hepml_nb.data.manifest import File, Manifest
 
-__all__ = ["fetch", "fetched", "folder", "members", "verify"]
+__all__ = ["add", "check", "fetch", "fetched", "folder", "verify"]
 
 
 def folder(about: Manifest) -> Path:
@@ -29,26 +28,49 @@ def fetched(about: Manifest) -> bool:
 def fetch(about: Manifest) -> list[Path]:
     """Download the public files that are not here, check every one, and return their paths.
 
-    A file that is here is never asked for again. Where no checksum was published, the one of the first download is
-    written beside the file and holds from then on. Raises RunError when a file does not match.
+    A file that is here is never asked for again. A broken download goes on where it stopped. Where no checksum was
+    published, the one of the first download is written beside the file and holds from then on. A file that does not
+    match is set aside as <name>.bad. Raises RunError for that, and for a file that cannot be had.
     """
-    if about.public is None:
-        raise InputError(f"dataset {about.name!r} has no public files; it is made by its recipe.")
-    for file in about.public.files:
+    for file in _files(about):
         path = folder(about) / file.name
         if not path.is_file():
-            import pooch
+            hint = f"Or download it by other means and run `hepml-nb data add {about.name} {path.name}`, which puts it "
+            with disk.held(path):
+                if not path.is_file():
+                    download(_address(file), file, path, f"{hint}into {path.parent}.")
+        _remember(path, file)
+        if told := _told(path, file):
+            aside = f"it is set aside as {disk.set_aside(path).name}" if disk.writable(path.parent) else "delete it"
+            raise RunError(f"{path} does not match its checksum ({told}); {aside}. Fetch {about.name!r} again.")
+    return [folder(about) / file.name for file in _files(about)]
 
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with lock(path.with_name(path.name + ".lock"), timeout=24 * 3600):
-                pooch.retrieve(file.url, known_hash=None, fname=path.name, path=path.parent)
-        recorded = path.with_name(path.name + ".sha256")
-        if not recorded.exists():
-            with atomic_write(recorded) as stream:
-                stream.write(_digest(path, "sha256"))
-        if _state(path, file) == "damaged":
-            raise RunError(f"{path} does not match its checksum; delete it and fetch {about.name!r} again.")
-    return [folder(about) / file.name for file in about.public.files]
+
+def add(about: Manifest, paths: Sequence[Path]) -> list[Path]:
+    """Put files that were downloaded by other means in place as public files of a dataset; return where they are.
+
+    Each is told by its name, or where that was changed by its published size or checksum, and is checked before it is
+    linked (or copied) into the folder. Raises InputError for a file that is not one of the dataset or does not match.
+    """
+    files, placed = {Path(file.name).name: file for file in _files(about)}, []
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path} is not a file.")
+        file = files.get(path.name) or next(
+            (one for one in files.values() if _named(one) and not wrong(one, path)), None
+        )
+        if file is None:
+            raise InputError(f"{path} is none of the files of {about.name!r}: {', '.join(files)}.")
+        if told := wrong(file, path):
+            raise InputError(f"{path} is not {file.name} of {about.name!r}: {told}. Nothing was changed.")
+        target = folder(about) / file.name
+        with disk.held(target):
+            if not (target.is_file() and os.path.samefile(path, target)):
+                disk.install(path, target)
+                target.with_name(f"{target.name}.sha256").unlink(missing_ok=True)
+            _remember(target, file)
+        placed.append(target)
+    return placed
 
 
 def verify(about: Manifest) -> dict[str, str]:
@@ -58,57 +80,60 @@ def verify(about: Manifest) -> dict[str, str]:
     return {str(path): _state(path, file) for path, file in paths.items() if path.is_file()}
 
 
-def members(path: Path, patterns: dict[str, str]) -> list[tuple[Path, str]]:
-    """Unpack an archive beside itself, once, and return (file, stream) for the members that match `patterns`.
-
-    The first pattern that matches decides. Raises InputError for an archive with a member that would land outside, and
-    RunError when nothing matches.
-    """
-    target = path.with_name(path.name + ".unpacked")
-    with lock(path.with_name(path.name + ".lock"), timeout=24 * 3600):
-        if not target.is_dir():
-            with atomic_dir(target) as aside:
-                _unpack(path, aside, list(patterns))
-    found = []
-    for file in sorted(file for file in target.rglob("*") if file.is_file()):
-        name = file.relative_to(target).as_posix()
-        matching = [stream for pattern, stream in patterns.items() if fnmatch.fnmatch(name, pattern)]
-        found += [(file, matching[0])] if matching else []
-    if not found:
-        raise RunError(f"{path} has no member like {', '.join(patterns)}; is it the right archive?")
-    return found
+def check(about: Manifest) -> None:
+    """Raise RunError where a public file is not as published, before it is read; each is looked at once."""
+    for file in _files(about):
+        path = folder(about) / file.name
+        state = path.stat()
+        key = content_hash([str(path.resolve()), state.st_size, state.st_mtime_ns, file.bytes, file.md5, file.sha256])
+        seen = cache_dir() / "public-checked" / f"{key}.json"
+        if not _named(file) or seen.is_file():
+            continue
+        if told := wrong(file, path):
+            raise RunError(f"{path} is not the public file: {told}. It is not used; put the right one there with "
+                           f"`hepml-nb data add {about.name} FILE` or delete it and fetch.")  # fmt: skip
+        try:
+            disk.put_json(seen, {"path": str(path)})
+        except RunError:
+            continue  # a cache that cannot be written only means to look again next time
 
 
-def _unpack(path: Path, target: Path, patterns: list[str]) -> None:
-    def wanted(name: str) -> bool:
-        parts = PurePosixPath(name)
-        if parts.is_absolute() or ".." in parts.parts or "\\" in name:
-            raise InputError(f"{path} holds {name!r}, which leaves its folder; this archive is not to be trusted.")
-        return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+def _files(about: Manifest) -> list[File]:
+    if about.public is None:
+        raise InputError(f"dataset {about.name!r} has no public files; it is made by its recipe.")
+    return about.public.files
 
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for name in [name for name in archive.namelist() if wanted(name)]:
-                archive.extract(name, target)
-    elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as tar:
-            chosen = [one for one in tar.getmembers() if wanted(one.name) and one.isfile()]
-            tar.extractall(target, chosen, filter="data")
-    else:
-        raise InputError(f"{path} is neither a zip nor a tar archive.")
+
+def _address(file: File) -> str:
+    return file.url
+
+
+def _named(file: File) -> bool:
+    """Say whether size or checksum of a file were published."""
+    return any(value is not None for value in (file.bytes, file.md5, file.sha256))
+
+
+def _recorded(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _remember(path: Path, file: File) -> None:
+    """Write down the checksum of a file whose checksum was not published, where that is possible."""
+    if file.md5 is None and file.sha256 is None and not _recorded(path).exists() and disk.writable(path.parent):
+        disk.put(_recorded(path), disk.digest(path, "sha256").encode())
+
+
+def _told(path: Path, file: File) -> str:
+    """Return what is wrong with a file, against what was published and what was recorded ("" where nothing is)."""
+    if told := wrong(file, path):
+        return told
+    if file.md5 is None and file.sha256 is None and _recorded(path).exists():
+        known = _recorded(path).read_text(encoding="utf-8").strip()
+        return "" if disk.digest(path, "sha256") == known else "it changed since it was fetched"
+    return ""
 
 
 def _state(path: Path, file: File) -> str:
-    recorded = path.with_name(path.name + ".sha256")
-    known = {"md5": file.md5, "sha256": file.sha256}
-    if file.sha256 is None and recorded.exists():
-        known["sha256"] = recorded.read_text(encoding="utf-8").strip()
-    if file.bytes is not None and path.stat().st_size != file.bytes:
+    if _told(path, file):
         return "damaged"
-    checks = [_digest(path, kind) == value for kind, value in known.items() if value is not None]
-    return "unknown" if not checks else "ok" if all(checks) else "damaged"
-
-
-def _digest(path: Path, kind: str) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, kind).hexdigest()
+    return "ok" if file.md5 or file.sha256 or _recorded(path).exists() else "unknown"

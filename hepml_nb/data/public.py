@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from hepml_nb.core import InputError, NotFound, atomic_write, cache_dir, content_hash, lock, progress
+from hepml_nb.core import InputError, NotFound, RunError, cache_dir, content_hash, progress
+from hepml_nb.data import disk
+from hepml_nb.data.archives import members
 from hepml_nb.data.dataset import Dataset, Part
-from hepml_nb.data.farm import from_parquet_bytes, parquet_bytes
-from hepml_nb.data.fetching import fetched, folder, members
-from hepml_nb.data.manifest import SPLITS, Manifest
+from hepml_nb.data.fetching import check, fetched, folder
+from hepml_nb.data.manifest import SPLITS, Manifest, Public
+from hepml_nb.data.parquet import from_parquet_bytes, parquet_bytes
 from hepml_nb.data.readers import reader
 
 __all__ = ["load"]
@@ -26,21 +27,31 @@ _BLOCK = 20_000
 
 @dataclass(frozen=True)
 class _Block:
-    """Records [start, stop) of a public file, all of one class where `stream` names it."""
+    """Records [start, stop) of a public file, all of one class where `stream` names it.
+
+    `name` is that of the file in the dataset, for an archive with the member's; `state` is size and time of the file.
+    """
 
     path: Path
+    name: str
+    state: tuple[int, int]
     stream: str
     start: int
     stop: int
 
 
 def load(about: Manifest, profile: str, seed: int) -> Dataset:
-    """Return a profile of the public dataset: the first records of each split, all of them in the full profile."""
+    """Return a profile of the public dataset: the first records of each split, all of them in the full profile.
+
+    The files are checked against the manifest, then read block by block into the cache; a second call reads only what
+    is there. Raises NotFound where files are missing and RunError where one is damaged.
+    """
     if about.public is None:
         raise NotFound(f"dataset {about.name!r} has no public files; it is made by its recipe.")
     if not fetched(about):
         where = f"put them in {folder(about)} or run `hepml-nb data fetch {about.name}`"
         raise NotFound(f"the public files of {about.name!r} are not here; {where}.")
+    check(about)
     wanted = None if profile == "full" else about.counts(profile)
     states = [[file.name, (at := (folder(about) / file.name).stat()).st_size, at.st_mtime_ns]
               for file in about.public.files]  # fmt: skip
@@ -49,10 +60,9 @@ def load(about: Manifest, profile: str, seed: int) -> Dataset:
     for split, blocks in _blocks(about, wanted).items():
         parts[split], counts[split] = [], {}
         for block in progress(blocks, desc=f"converting {split}", unit="block"):
-            kept, found = _converted(about, block)
-            n = sum(found.values())
-            parts[split].append(Part(n, partial(_read, kept), block.stream))
-            for stream, number in found.items():
+            record = _converted(about, block)
+            parts[split].append(Part(record["n"], partial(_read, about, block), block.stream, record["sha256"]))
+            for stream, number in record["counts"].items():
                 counts[split][stream] = counts[split].get(stream, 0) + number
     provenance = {"identity": identity, "source": "public", "about": ", ".join(filter(None, (about.title, about.doi))),
                   "files": states, "counts": counts, "licence": about.licence, "citation": about.citation}  # fmt: skip
@@ -67,23 +77,27 @@ def _blocks(about: Manifest, wanted: dict[str, dict[str, int]] | None) -> dict[s
     given = about.public
     if given is None:
         return {}
-    source = reader(given.reader)
     out: dict[str, list[_Block]] = {}
     left = {split: {**counts, "": sum(counts.values())} for split, counts in (wanted or {}).items()}
     for file in given.files:
         path = folder(about) / file.name
-        for member, stream in members(path, file.members) if file.members else [(path, file.stream)]:
+        state = (path.stat().st_size, path.stat().st_mtime_ns)
+        inside = members(path, file.members) if file.members else [(path, "", file.stream)]
+        for member, name, stream in inside:
             if wanted is not None and not any(
                 left.get(split, {}).get(stream, 0) for split in (SPLITS if file.split == "all" else (file.split,))
             ):
                 continue  # nothing of it is needed: do not even open it
-            for split, start, stop in _ranges(about, file.split, source.count(member, **given.options)):
+            label = f"{file.name}/{name}".rstrip("/")
+            rows = _rows(about, member, label, state)
+            for split, start, stop in _ranges(about, file.split, rows):
                 if wanted is not None:
                     stop = min(stop, start + left.get(split, {}).get(stream, 0))
                     if stop > start:
                         left[split][stream] -= stop - start
                 cuts = range(start, stop, _BLOCK)
-                out.setdefault(split, []).extend(_Block(member, stream, i, min(i + _BLOCK, stop)) for i in cuts)
+                blocks = [_Block(member, label, state, stream, i, min(i + _BLOCK, stop)) for i in cuts]
+                out.setdefault(split, []).extend(blocks)
     return {split: out[split] for split in SPLITS if out.get(split)}
 
 
@@ -96,29 +110,66 @@ def _ranges(about: Manifest, split: str, rows: int) -> list[tuple[str, int, int]
     return [(name, edges[i], edges[i + 1]) for i, name in enumerate(shares)]
 
 
-def _converted(about: Manifest, block: _Block) -> tuple[Path, dict[str, int]]:
-    """Return where a converted block is kept, and its {stream: records}; convert it where it is not there yet."""
-    public = about.public
-    if public is None:
+def _rows(about: Manifest, path: Path, name: str, state: tuple[int, int]) -> int:
+    """Return the number of records in a file, which is counted once."""
+    given = _public(about)
+    kept = _place(about, content_hash(["rows", *_reading(given), name, state])).with_suffix(".rows.json")
+    record = disk.read_json(kept, "rows")
+    if record is None:
+        record = {"rows": reader(given.reader).count(path, **given.options)}
+        disk.put_json(kept, record)
+    return int(record["rows"])
+
+
+def _converted(about: Manifest, block: _Block) -> dict[str, Any]:
+    """Return the record of a converted block: n, {stream: records} and sha256; convert it where it is not there."""
+    kept = _kept(about, block)
+    if (record := _record(kept)) is not None:
+        return record
+    with disk.held(kept):
+        return _record(kept) or _convert(about, block, kept)
+
+
+def _convert(about: Manifest, block: _Block, kept: Path) -> dict[str, Any]:
+    given = _public(about)
+    label = about.classes.get(block.stream) if block.stream else None
+    array = reader(given.reader).read(block.path, block.start, block.stop, label=label, **given.options)
+    if len(array) != block.stop - block.start:
+        raise InputError(f"{block.path}: {len(array)} records between {block.start} and {block.stop}.")
+    content = parquet_bytes(array)
+    record = {"n": len(array), "counts": _counts(about, block.stream, array), "bytes": len(content),
+              "sha256": disk.sha256(content)}  # fmt: skip
+    if kept.exists() and kept.read_bytes() != content:
+        disk.tell(f"{kept} was damaged: set aside as {disk.set_aside(kept).name} and converted again.")
+    disk.put(kept, content)
+    disk.put_json(kept.with_suffix(".json"), record)
+    return record
+
+
+def _kept(about: Manifest, block: _Block) -> Path:
+    fixed = [*_reading(_public(about)), block.name, block.state, block.stream, block.start, block.stop]
+    return _place(about, content_hash(fixed)).with_suffix(".parquet")
+
+
+def _reading(given: Public) -> list[Any]:
+    """Return what fixes how files are read: the reader, its VERSION where it has one, its options."""
+    return [given.reader, getattr(reader(given.reader), "VERSION", 1), given.options]
+
+
+def _place(about: Manifest, key: str) -> Path:
+    return cache_dir() / "public-converted" / about.name / key
+
+
+def _public(about: Manifest) -> Public:
+    if about.public is None:
         raise NotFound(f"dataset {about.name!r} has no public files.")
-    state = block.path.stat()
-    fixed = [public.reader, public.options, str(block.path.relative_to(folder(about))), state.st_size,
-             state.st_mtime_ns, block.stream, block.start, block.stop]  # fmt: skip
-    kept = cache_dir() / "public-converted" / about.name / f"{content_hash(fixed)}.parquet"
-    record = kept.with_suffix(".json")
-    with lock(kept.with_suffix(".lock"), timeout=24 * 3600):
-        if kept.exists() and record.exists():
-            return kept, dict(json.loads(record.read_text(encoding="utf-8")))
-        label = about.classes.get(block.stream) if block.stream else None
-        array = reader(public.reader).read(block.path, block.start, block.stop, label=label, **public.options)
-        if len(array) != block.stop - block.start:
-            raise InputError(f"{block.path}: {len(array)} records between {block.start} and {block.stop}.")
-        found = _counts(about, block.stream, array)
-        with atomic_write(kept, "wb") as stream:
-            stream.write(parquet_bytes(array))
-        with atomic_write(record) as stream:
-            json.dump(found, stream)
-    return kept, found
+    return about.public
+
+
+def _record(kept: Path) -> dict[str, Any] | None:
+    """Return the record of a converted block that is there whole, else None."""
+    record = disk.read_json(kept.with_suffix(".json"), "n", "counts", "bytes", "sha256")
+    return record if record and kept.is_file() and kept.stat().st_size == record["bytes"] else None
 
 
 def _counts(about: Manifest, stream: str, array: Any) -> dict[str, int]:
@@ -128,5 +179,21 @@ def _counts(about: Manifest, stream: str, array: Any) -> dict[str, int]:
     return {name: int((label == number).sum()) for name, number in about.classes.items()}
 
 
-def _read(path: Path) -> Any:
-    return from_parquet_bytes(path.read_bytes())
+def _read(about: Manifest, block: _Block) -> Any:
+    """Return the records of a converted block; one that proves damaged is converted again."""
+    kept = _kept(about, block)
+    content = _whole(kept)
+    if content is None and block.path.is_file():
+        with disk.held(kept):
+            if _whole(kept) is None:
+                _convert(about, block, kept)
+        content = _whole(kept)
+    if content is None:
+        raise RunError(f"{kept} is damaged and {block.path} is not here to convert again.")
+    return from_parquet_bytes(content)
+
+
+def _whole(kept: Path) -> bytes | None:
+    record = _record(kept)
+    content = kept.read_bytes() if record else b""
+    return content if record and disk.sha256(content) == record["sha256"] else None
