@@ -16,7 +16,8 @@ from hepml_nb.data.manifest import File
 
 __all__ = ["download", "wrong"]
 
-_PIECE = 1 << 20
+_PIECE = 1 << 14
+"""Bytes written at a time: what a broken connection costs at most."""
 _PAUSE = 1.0
 """Seconds before a broken connection is taken up again."""
 _TIMEOUT = (20.0, 60.0)
@@ -136,7 +137,7 @@ def _reason(error: Exception) -> str:
     cause: Any = error
     while cause.args and isinstance(getattr(cause.args[0], "reason", cause.args[0]), Exception):
         cause = getattr(cause.args[0], "reason", cause.args[0])
-    text = str(cause).rpartition(": ")[2].strip("'\" ")
+    text = str(cause).rpartition(": ")[2].partition("', ")[0].strip("'\" ")
     return text or type(error).__name__
 
 
