@@ -65,11 +65,14 @@ class Detector:
     ecal: Calorimeter = Calorimeter(360, 0.05, 0.005, 0.3, pdg=22, centroid=True)
     hcal: Calorimeter = Calorimeter(72, 1.0, 0.05, 0.7, pdg=130, centroid=False)
 
-    def candidates(self, particles: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def candidates(
+        self, particles: Mapping[str, np.ndarray], rng: np.random.Generator, *, sources: bool = False
+    ) -> dict[str, np.ndarray]:
         """Return massless candidates, flat and sorted by event: `event`, `pt` (GeV), `eta`, `phi` (rad), `pdg`.
 
         `particles` are flat columns `event`, `id`, `px`, `py`, `pz`, `e` (GeV), as `pythia.visible` gives them. The
-        class `pdg` is +-211 (charged hadron), 22 (photon), 130 (neutral hadron), +-11 or +-13.
+        class `pdg` is +-211 (charged hadron), 22 (photon), 130 (neutral hadron), +-11 or +-13. With `sources`, `source`
+        is the row of the particle that left a track, and -1 for a cell.
         """
         px, py = particles["px"], particles["py"]
         pt = np.hypot(px, py)
@@ -96,7 +99,12 @@ class Detector:
         neutrals = self._cells(event, energy, eta, phi, hadronic, self.hcal, rng)
         parts = [np.concatenate(columns) for columns in zip(tracks, photons, neutrals, strict=True)]
         order = np.argsort(parts[0], kind="stable")
-        return dict(zip(("event", "pt", "eta", "phi", "pdg"), (part[order] for part in parts), strict=True))
+        columns = dict(zip(("event", "pt", "eta", "phi", "pdg"), (part[order] for part in parts), strict=True))
+        if sources:
+            rows = np.full(len(order), -1)
+            rows[: found.sum()] = np.flatnonzero(seen)[found]
+            columns["source"] = rows[order]
+        return columns
 
     def _efficiency(self, pt: np.ndarray, eta: np.ndarray, hadron: np.ndarray) -> np.ndarray:
         forward = np.abs(eta) > 1.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -11,7 +11,8 @@ import numpy as np
 from hepml_nb.core import InputError
 from hepml_nb.simulate.substructure import cluster_sequence, describe, momenta
 
-__all__ = ["FIELDS", "cluster", "delta_phi", "empty", "find", "from_constituents", "match", "round_bits"]
+__all__ = ["FIELDS", "cluster", "delta_phi", "empty", "find", "from_constituents", "grid", "match",
+           "round_bits"]  # fmt: skip
 
 FIELDS: Mapping[str, type] = {
     "pt": np.float32,
@@ -72,11 +73,11 @@ def cluster(particles: Any, algorithm: str = "antikt", radius: float = 0.8, min_
 
 
 def find(candidates: Mapping[str, np.ndarray], n_events: int, window: tuple[float, float], *, radius: float = 0.8,
-         eta_max: float = 2.0, hardest: int = 2) -> Any:  # fmt: skip
+         eta_max: float = 2.0, hardest: int = 2, extra: Sequence[str] = ()) -> Any:  # fmt: skip
     """Return the up to `hardest` anti-kT jets of each event that lie in the pt `window` (GeV) and |eta| < `eta_max`.
 
     `candidates` are flat columns sorted by event. Returns jets with `pt, eta, phi, rank, row` (row: the event's number
-    in this batch) and `constituents` * {pt, deta, dphi, pdg}, hardest first.
+    in this batch) and `constituents` * {pt, deta, dphi, pdg}, hardest first, with the `extra` columns as they are.
     """
     counts = np.bincount(candidates["event"], minlength=n_events)
     events = ak.unflatten(ak.zip({name: candidates[name] for name in ("pt", "eta", "phi")}), counts)
@@ -95,15 +96,17 @@ def find(candidates: Mapping[str, np.ndarray], n_events: int, window: tuple[floa
     axis = {name: np.repeat(ak.to_numpy(found[name]), sizes) for name in ("eta", "phi")}
     inside = {
         "pt": round_bits(candidates["pt"][flat], 8),
-        "deta": _grid(candidates["eta"][flat] - axis["eta"]),
-        "dphi": _grid(delta_phi(candidates["phi"][flat], axis["phi"])),
+        "deta": grid(candidates["eta"][flat] - axis["eta"]),
+        "dphi": grid(delta_phi(candidates["phi"][flat], axis["phi"])),
         "pdg": candidates["pdg"][flat].astype(np.int16),
+        **{name: candidates[name][flat] for name in extra},
     }
     columns = {name: found[name] for name in ("pt", "eta", "phi", "rank", "row")}
     return ak.zip({**columns, "constituents": ak.unflatten(ak.zip(inside), sizes)}, depth_limit=1)
 
 
-def _grid(values: np.ndarray) -> np.ndarray:
+def grid(values: np.ndarray) -> np.ndarray:
+    """Round positions (rad) to the grid on which constituents are stored."""
     return (np.rint(values / _STEP) * _STEP).astype(np.float32)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import awkward as ak
@@ -10,7 +11,7 @@ import numpy as np
 
 from hepml_nb.core import InputError, NotFound, RunError, derive_seed, suggest
 
-__all__ = ["PROCESSES", "Pythia", "decay_quarks", "visible"]
+__all__ = ["PROCESSES", "Preselection", "Pythia", "decay_quarks", "visible"]
 
 _HADRONIC_W = ("24:onMode = off", "24:onIfAny = 1 2 3 4 5")
 
@@ -27,6 +28,27 @@ _NEUTRINOS = (12, 14, 16)
 _PARENT = {"top": 6, "w": 24}
 
 
+@dataclass(frozen=True)
+class Preselection:
+    """What some jet of partons must be for its event to go on, when the shower has come down to 30 GeV.
+
+    Most of the time goes into what follows, and what follows moves a jet's pt by little: a margin of some per cent
+    about the window keeps 99 % of the jets and many events end here.
+
+    Attributes:
+        window: pt of the jet (GeV).
+        radius, rapidity: anti-kT radius, and the largest |y|.
+        holds: PDG number of the particle that the jet holds; 0 looks at the two hardest jets instead.
+        apart: PDG number of a particle that is no part of any jet, such as a Z to neutrinos; 0 for none.
+    """
+
+    window: tuple[float, float]
+    radius: float = 0.8
+    rapidity: float = 2.2
+    holds: int = 0
+    apart: int = 0
+
+
 class Pythia:
     """A configured Pythia 8 generator (arXiv:2203.11601) of one process: a name of PROCESSES, or lines of its language.
 
@@ -35,8 +57,8 @@ class Pythia:
     (arXiv:1902.09914). `tune` is Pythia's number of a tune (14 is Monash, its default for pp; 7 for e+e-), `shower` its
     own or Vincia (arXiv:2003.00702, ten times slower), `alpha_s` the coupling at the Z mass in final and initial state
     showers (None: that of the tune), and `settings` are further lines. Beams other than protons stand in the lines.
-    `preselect` (GeV) drops early, at an evolution scale of 30 GeV, events where neither of the two hardest parton jets
-    (for tops and Ws: no jet that holds one) is in this pt window with |y| < 2.2; `tried` counts all that got so far.
+    `preselect` drops events early that a `Preselection` does not let pass; a pt window (GeV) stands for its defaults,
+    which look at the jets of tops and Ws where the process is named so. `tried` counts all events that got so far.
     Raises NotFound for an unknown process and InputError for a line that Pythia does not know.
     """
 
@@ -52,7 +74,7 @@ class Pythia:
         shower: Literal["simple", "vincia"] = "simple",
         alpha_s: float | None = None,
         settings: Sequence[str] = (),
-        preselect: tuple[float, float] | None = None,
+        preselect: Preselection | tuple[float, float] | None = None,
     ) -> None:
         if isinstance(process, str) and process not in PROCESSES:
             raise NotFound(f"there is no process {process!r}{suggest(process, PROCESSES)}")
@@ -80,7 +102,9 @@ class Pythia:
         for line in self.settings:
             if not self._generator.readString(line):
                 raise InputError(f"Pythia does not know the setting {line!r}; see its manual for names and ranges.")
-        self._hook = None if preselect is None else _preselection(str(process), preselect)
+        if preselect is not None and not isinstance(preselect, Preselection):
+            preselect = Preselection(preselect, holds=_PARENT.get(str(process), 0))
+        self._hook = None if preselect is None else _hook(preselect)
         if self._hook is not None:
             self._generator.setUserHooksPtr(self._hook)
         if not self._generator.init():
@@ -113,25 +137,22 @@ class Pythia:
         return self._made if self._hook is None else int(self._hook.tried)
 
 
-def _preselection(process: str, window: tuple[float, float]) -> Any:
-    """Return the hook that looks at an event when its shower has come down to 30 GeV.
-
-    Most of the time goes into what follows, and what follows moves a jet's pt by little: a margin of some per cent
-    about the window keeps 99 % of the jets and nine of ten other events end here.
-    """
+def _hook(wanted: Preselection) -> Any:
+    """Return the hook that looks at an event when its shower has come down to 30 GeV."""
     import pythia8mc
 
-    low, high = window
-    parent = _PARENT.get(process, 0)
-    rapidity = 2.2
+    low, high = wanted.window
 
-    class Preselection(pythia8mc.UserHooks):
+    def final(event: Any, pdg: int) -> list[int]:
+        return [i for i in range(event.size()) if event[i].idAbs() == pdg and event[i].isFinal()]
+
+    class Hook(pythia8mc.UserHooks):
         tried = 0
 
         def __init__(self) -> None:
             super().__init__()
             # The last two: Pythia's own clustering, which prints no banner, and the usual distance measure.
-            self.jets = pythia8mc.SlowJet(-1, 0.8, low, 5.0, 1, 2, None, False, True)
+            self.jets = pythia8mc.SlowJet(-1, wanted.radius, low, 5.0, 1, 2, None, False, True)
 
         def canVetoPT(self) -> bool:
             return True
@@ -145,23 +166,32 @@ def _preselection(process: str, window: tuple[float, float]) -> Any:
             self.tried += 1
             self.jets.analyze(event)
             chosen = list(range(min(self.jets.sizeJet(), 2)))
-            if parent:
-                holders = (i for i in range(event.size()) if event[i].idAbs() == parent and event[i].isFinal())
-                chosen = [self.jets.jetAssignment(i) for i in holders]
+            if wanted.holds:
+                chosen = [self.jets.jetAssignment(i) for i in final(event, wanted.holds)]
+            elif wanted.apart:
+                taken = {self.jets.jetAssignment(i) for i in final(event, wanted.apart)}
+                chosen = [i for i in range(self.jets.sizeJet()) if i not in taken][:2]
             found = ((self.jets.pT(i), self.jets.y(i)) for i in chosen if i >= 0)
-            return not any(low < pt < high and abs(y) < rapidity for pt, y in found)
+            return not any(low < pt < high and abs(y) < wanted.rapidity for pt, y in found)
 
-    return Preselection()
+    return Hook()
 
 
-def visible(records: Any) -> dict[str, np.ndarray]:
-    """Return the final visible particles as flat columns: `event`, `id`, and `px, py, pz, e` in GeV."""
+def visible(records: Any, *, vertices: bool = False) -> dict[str, np.ndarray]:
+    """Return the final visible particles as flat columns: `event`, `id`, and `px, py, pz, e` in GeV.
+
+    With `vertices`, `x, y, z` (mm) say where they were made.
+    """
     particles = ak.flatten(records.prt)
     pdg = ak.to_numpy(particles.id)
     keep = (ak.to_numpy(particles.status) > 0) & ~np.isin(np.abs(pdg), _NEUTRINOS)
     event = np.repeat(np.arange(len(records)), ak.to_numpy(ak.num(records.prt)))
     momentum = particles.p
     columns = {name: ak.to_numpy(momentum[name])[keep] for name in ("px", "py", "pz", "e")}
+    if vertices:
+        place = particles.vProd  # none for a particle at the origin
+        for name in ("x", "y", "z"):
+            columns[name] = ak.to_numpy(ak.fill_none(place[f"p{name}"], 0.0))[keep]
     return {"event": event[keep], "id": pdg[keep], **columns}
 
 
