@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 
-from hepml_nb.core import InputError, NotFound
+from hepml_nb.core import InputError, NotFound, manifests_dir
 from hepml_nb.data import published, published_tables
 
 
@@ -25,11 +27,24 @@ def test_references_are_found(reference: str, value: float, error: float | None,
     assert source in found.source
 
 
-def test_every_cell_of_every_table_is_a_number() -> None:
-    assert "top_tagging" in published_tables()
-    for table, rows in published_tables().items():
-        assert rows, table
-        assert all(row.strip() for row in rows)
+def test_every_cell_of_every_table_is_a_number_with_a_source() -> None:
+    folder = manifests_dir() / "published"
+    assert set(published_tables()) == {path.stem for path in folder.glob("*.csv")}
+    for table, keys in published_tables().items():
+        with (folder / f"{table}.csv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert len(keys) == len(rows), f"{table}: rows of the same name"
+        for key, row in zip(keys, rows, strict=True):
+            found = 0
+            for column, cell in row.items():
+                try:
+                    value = published(f"{table}:{key}:{column}")
+                except (InputError, NotFound):
+                    continue  # a key, an error, a remark, or nothing published
+                assert value.value == float(cell)
+                assert any(word in value.source for word in ("arXiv:", "JINST"))
+                found += 1
+            assert found, f"{table}:{key}"
 
 
 @pytest.mark.parametrize(
