@@ -22,7 +22,7 @@ from hepml_nb.data.readers import reader
 __all__ = ["load"]
 
 _BLOCK = 20_000
-"""Records that are converted at a time, which bounds memory."""
+"""Records that are converted at a time, which bounds memory; a reader of large ones asks for fewer by its `BLOCK`."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def _blocks(about: Manifest, wanted: dict[str, dict[str, int]] | None) -> dict[s
     if given is None:
         return {}
     out: dict[str, list[_Block]] = {}
+    most = min(_BLOCK, getattr(reader(given.reader), "BLOCK", _BLOCK))
     left = {split: {**counts, "": sum(counts.values())} for split, counts in (wanted or {}).items()}
     for file in given.files:
         path = folder(about) / file.name
@@ -95,8 +96,8 @@ def _blocks(about: Manifest, wanted: dict[str, dict[str, int]] | None) -> dict[s
                     stop = min(stop, start + left.get(split, {}).get(stream, 0))
                     if stop > start:
                         left[split][stream] -= stop - start
-                cuts = range(start, stop, _BLOCK)
-                blocks = [_Block(member, label, state, stream, i, min(i + _BLOCK, stop)) for i in cuts]
+                cuts = range(start, stop, most)
+                blocks = [_Block(member, label, state, stream, i, min(i + most, stop)) for i in cuts]
                 out.setdefault(split, []).extend(blocks)
     return {split: out[split] for split in SPLITS if out.get(split)}
 

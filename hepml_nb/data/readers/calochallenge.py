@@ -18,6 +18,8 @@ from hepml_nb.core import InputError, NotFound, progress, suggest
 
 __all__ = ["count", "read"]
 
+BLOCK = 2000
+"""Showers converted at a time, and held by `Dataset.batches`: those of dataset 3 have thousands of hits each."""
 _BLOCK = 500
 """Showers read at a time: 160 MB in double precision with the 40500 voxels of dataset 3."""
 

@@ -119,7 +119,10 @@ def test_public_files_are_split_as_the_challenge_says(tmp_path: Path, monkeypatc
         monkeypatch.setattr(store, "manifest", lambda _, about=about: about)
         for i, file in enumerate(about.public.files):
             write(tmp_path / "mine" / name / file.name, *public(40, voxels, seed=i))
+        monkeypatch.setattr(calochallenge, "BLOCK", 15)
         found = data.load(name, "tutorial", "public")
+        assert [part.n for part in found.parts("train")] == [15, 15, 6]  # memory is bounded by the block
+        assert sum(len(batch["energy"]) for batch in found.batches("train", 8, most=voxels)) == 36
         assert {split: sum(counts.values()) for split, counts in found.counts().items()} == {
             "train": 36, "val": 4, "test": 40,
         }  # fmt: skip
