@@ -12,7 +12,7 @@ from hepml_nb import data
 from hepml_nb.data.manifest import Column, names
 from hepml_nb.simulate import recipe, recipe_names
 
-TOOLS = {"sherpa"}  # streams that need a program which pip cannot install; their tables ship
+TOOLS = {"nature"}  # streams that need a program which pip cannot install; their tables ship
 N = 20
 
 
