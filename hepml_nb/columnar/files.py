@@ -1,0 +1,172 @@
+"""Which files, of which dataset, and what is in them: looked at before anything is processed."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hepml_nb.columnar.schemas import EVENT_IDS, SCHEMAS, layout
+from hepml_nb.core import InputError, NotFound, suggest
+
+__all__ = ["Files", "Reads", "Seen", "Source", "inspect", "look", "sources"]
+
+Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any]
+_ONE_DATASET = "events"
+_RESERVED = {"dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid", "chunk"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of a dataset, with its tree and what the user says about the dataset."""
+
+    dataset: str
+    path: str
+    tree: str
+    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Branches that a processor needs, and those that it takes where a file has them."""
+
+    needs: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a file holds: its trees with their entries, and of one tree its layout, entries and branches."""
+
+    path: str
+    trees: Mapping[str, int]
+    tree: str
+    layout: str
+    events: int
+    branches: tuple[str, ...]
+    simulated: bool
+    uuid: bytes = field(default=b"", repr=False)
+
+
+def sources(files: Files, tree: str) -> list[Source]:
+    """Return the files as sources, sorted by dataset and path.
+
+    `files` is a path, a glob, a list of both ("events" is then the dataset), {dataset: the same}, or coffea's fileset
+    {dataset: {"files": [...] | {path: tree}, "metadata": {...}}}. Raises NotFound for a file that is not there and
+    InputError for a file that is twice in a dataset or for anything else.
+    """
+    given = files if isinstance(files, Mapping) else {_ONE_DATASET: files}
+    found: list[Source] = []
+    for dataset, entry in given.items():
+        metadata: Mapping[str, Any] = {}
+        if isinstance(entry, Mapping) and "files" in entry:
+            metadata, tree_here, entry = entry.get("metadata") or {}, entry.get("treename") or tree, entry["files"]
+        else:
+            tree_here = tree
+        if taken := sorted(_RESERVED & set(metadata)):
+            raise InputError(f"metadata of dataset {dataset!r} has the reserved name {taken[0]!r}; rename it.")
+        trees = entry if isinstance(entry, Mapping) else {}
+        names = [entry] if isinstance(entry, str | os.PathLike) else list(entry)
+        for name in names:
+            found += [Source(str(dataset), path, trees.get(name) or tree_here, metadata) for path in _paths(name)]
+    for (dataset, path), times in Counter((source.dataset, source.path) for source in found).items():
+        if times > 1:
+            raise InputError(f"{path} is {times} times in dataset {dataset!r}: its events would count so often.")
+    if not found:
+        raise InputError(f"files={files!r} holds no file; expected a path, a list, a glob or {{dataset: files}}.")
+    return sorted(found, key=lambda source: (source.dataset, source.path))
+
+
+def _paths(name: Any) -> list[str]:
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"{name!r} is no path; expected a path, a list, a glob or {{dataset: files}}.")
+    text = os.fspath(name)
+    if "://" in text:
+        return [text]
+    text = os.path.expanduser(text)
+    if os.path.isfile(text):
+        return [os.path.abspath(text)]
+    found = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
+    if not found:
+        folder = Path(text).parent
+        beside = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+        raise NotFound(f"there is no file {text}{suggest(Path(text).name, beside)}")
+    return [os.path.abspath(path) for path in found]
+
+
+def look(path: str | os.PathLike[str], tree: str | None = None) -> Seen:
+    """Return what a ROOT file holds; `tree` is that to describe, the largest one if None.
+
+    Raises InputError for a file that cannot be read and NotFound for a tree that does not exist.
+    """
+    import uproot
+
+    path = os.fspath(path)
+    try:
+        file = uproot.open({path: None})
+    except Exception as error:
+        raise InputError(f"{path} is no readable ROOT file: {reason(error)}.") from error
+    with file:
+        try:
+            kinds = file.classnames(recursive=True, cycle=False)
+            names = [name for name, kind in kinds.items() if kind in ("TTree", "ROOT::RNTuple")]
+            if tree is not None and tree not in names:
+                held = f"{suggest(tree, names)} One of these may be meant by tree=" if names else "; it holds no tree."
+                raise NotFound(f"{path} has no tree {tree!r}{held}")
+            trees = {name: int(file[name].num_entries) for name in names}
+            if not trees:
+                raise NotFound(f"{path} holds no tree.")
+            tree = tree or max(trees, key=trees.__getitem__)
+            branches = tuple(file[tree].keys(recursive=False))
+            uuid = file.file.fUUID
+        except (InputError, NotFound):
+            raise
+        except Exception as error:
+            raise InputError(f"{path} is damaged: {reason(error)}.") from error
+    kind = layout(set(branches))
+    simulated = kind == "delphes" or "genWeight" in branches
+    return Seen(path, trees, tree, kind, trees[tree], branches, simulated, uuid)
+
+
+def reason(error: BaseException) -> str:
+    """Return the kind of an error and the first line of what it says, without a full stop."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+
+
+def inspect(source: Source, schema: str, reads: Reads | None) -> tuple[Seen | None, str]:
+    """Return what a source holds and "", or None and what is wrong with it: a sentence that names file and branch."""
+    try:
+        seen = look(source.path, source.tree)
+    except (InputError, NotFound) as error:
+        return None, str(error)
+    branches = set(seen.branches)
+    if schema in ("nanoaod", "pfnano") and (missing := [name for name in EVENT_IDS if name not in branches]):
+        return None, (f"{source.path}: tree {source.tree!r} has no branch {missing[0]!r}, which every NanoAOD file "
+                      f"has; it looks like schema={seen.layout!r}.")  # fmt: skip
+    if schema == "delphes" and seen.layout != "delphes":
+        return None, f"{source.path}: tree {source.tree!r} is not of Delphes; it looks like schema={seen.layout!r}."
+    for name in reads.needs if reads else ():
+        if name.split("/")[0] not in branches or ("/" in name and not _has(source, name)):
+            return None, f"{source.path}: tree {source.tree!r} has no branch {name!r}{suggest(name, branches, 5)}"
+    return Seen(**{**vars(seen), "branches": ()}), ""
+
+
+def _has(source: Source, name: str) -> bool:
+    """Say whether a sub-branch such as `Jet/Jet.PT` is there."""
+    import uproot
+
+    with uproot.open({source.path: None}) as file:
+        return name in file[source.tree]
+
+
+def check_schema(name: str) -> Callable[..., Any]:
+    """Return the schema class called `name`; raise InputError with the nearest one."""
+    if name not in SCHEMAS:
+        raise InputError(f"schema={name!r} is unknown{suggest(name, SCHEMAS)}")
+    found: Callable[..., Any] = SCHEMAS[name]
+    return found

@@ -1,0 +1,91 @@
+"""What our processors share: event weights and their variations, cutflows, and which branches they read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+__all__ = ["WEIGHT_VARIATIONS", "Cutflow", "event_weights", "pair_mass", "two_hardest", "weight_branches"]
+
+WEIGHT_VARIATIONS: Mapping[str, tuple[str, int]] = {
+    "scale_up": ("LHEScaleWeight", -1),
+    "scale_down": ("LHEScaleWeight", 0),
+}
+"""Name of a variation: the branch of relative weights and the place in it.
+
+In CMS NanoAOD the first scale weight is (muR, muF) = (0.5, 0.5) and the last (2, 2).
+"""
+
+
+def weight_branches(variations: Mapping[str, tuple[str, int]]) -> tuple[str, ...]:
+    """Return the branches that weights come from, where a file has them."""
+    names = {branch for branch, _ in variations.values()}
+    return ("genWeight", *sorted(names), *(f"n{name}" for name in sorted(names)))
+
+
+def event_weights(events: Any, variations: Mapping[str, tuple[str, int]]) -> dict[str, np.ndarray]:
+    """Return {"nominal": ..., variation: ...}, each (events,); collisions have weight one and no variations.
+
+    The nominal weight is the generator's, times `weight` of the dataset's metadata. A variation is there where the file
+    has its branch; an event whose list is too short for it (a process without that calculation) keeps its weight.
+    """
+    factor = float(events.metadata.get("weight", 1.0))
+    if "genWeight" in events.fields:
+        nominal = ak.to_numpy(events.genWeight).astype(np.float64) * factor
+    elif "Event" in events.fields and "Weight" in events.Event.fields:
+        nominal = ak.to_numpy(ak.firsts(ak.unflatten(ak.flatten(events.Event.Weight, axis=None), 1))) * factor
+    else:
+        nominal = np.full(len(events), factor)
+    weights = {"nominal": nominal}
+    for name, (branch, place) in variations.items() if "genWeight" in events.fields else ():
+        if branch in events.fields:
+            relative = ak.pad_none(events[branch], 1 + max(place, 0))[:, place]
+            weights[name] = nominal * ak.to_numpy(ak.fill_none(relative, 1.0))
+    return weights
+
+
+def two_hardest(things: Any) -> tuple[Any, Any]:
+    """Return the hardest and the second hardest of each event, None where there is none: two of (events,)."""
+    order = ak.argsort(things.pt, axis=1, ascending=False, stable=True)
+    padded = ak.pad_none(things[order], 2, clip=True)
+    return padded[:, 0], padded[:, 1]
+
+
+def pair_mass(a: Any, b: Any, factor: float = 1.0) -> np.ndarray:
+    """Return the invariant mass (GeV) of pairs {pt, eta, phi, mass} with momenta times `factor`, NaN for no pair.
+
+    Computed in double precision, as float32 energies leave nothing of small masses. (events,)
+    """
+
+    def column(thing: Any, name: str) -> np.ndarray:
+        return np.asarray(ak.to_numpy(ak.fill_none(thing[name], np.nan)), dtype=np.float64)
+
+    total = np.zeros((4, len(a)))
+    for thing in (a, b):
+        pt, eta, phi, mass = (column(thing, name) for name in ("pt", "eta", "phi", "mass"))
+        pt = pt * factor
+        pz = pt * np.sinh(eta)
+        total += np.stack([np.sqrt(pt**2 + pz**2 + mass**2), pt * np.cos(phi), pt * np.sin(phi), pz])
+    return np.asarray(np.sqrt(np.maximum(total[0] ** 2 - (total[1:] ** 2).sum(axis=0), 0.0)))
+
+
+class Cutflow:
+    """Events and weights left after each step, in the order of the steps: `cut("two muons", mask)`.
+
+    Masks are over all events of the chunk and the flow is their running "and", kept in `passed`.
+    """
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self.steps: dict[str, dict[str, Any]] = {}
+        self.passed = np.ones(len(weights), dtype=bool)
+        self._weights = weights
+        self.cut("all", self.passed)
+
+    def cut(self, step: str, mask: Any) -> None:
+        """Add a step that keeps the events of `mask` (events,); events without a decision (None) fail."""
+        self.passed = self.passed & ak.to_numpy(ak.fill_none(mask, False))
+        left = self._weights[self.passed]
+        self.steps[step] = {"events": len(left), "sumw": float(left.sum()), "sumw2": float((left**2).sum())}
