@@ -102,7 +102,16 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "doctor",
         "lab",
     }
-    assert {words[1] for words in LEAVES if words[0] == "data"} == {"list", "show", "make", "fetch", "verify"}
+    assert {words[1] for words in LEAVES if words[0] == "data"} == {
+        "list",
+        "show",
+        "make",
+        "fetch",
+        "verify",
+        "add",
+        "pack",
+        "unpack",
+    }
 
 
 @pytest.mark.parametrize("words", LEAVES, ids="-".join)

@@ -87,7 +87,7 @@ class Dataset:
         Columns are those of the records and of their collections, all but the event number where None are given.
         Records are read part by part. Raises NotFound for an unknown split or column.
         """
-        from hepml_nb.data.compare import hashes
+        from hepml_nb.data.comparison import hashes
 
         of_b = np.unique(np.concatenate([hashes(part.read(), columns) for part in self.parts(b)]))
         return sum(int(np.isin(hashes(part.read(), columns), of_b).sum()) for part in self.parts(a))

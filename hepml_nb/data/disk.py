@@ -19,17 +19,17 @@ __all__ = ["digest", "held", "install", "put", "put_json", "read_json", "room", 
            "writable", "writing"]  # fmt: skip
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REMEDY = "set HEPML_NB_CACHE (for public files HEPML_NB_DATA) to a folder"
 _DAY = 24 * 3600.0
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Raise RunError in one line, naming folder and remedy, where the disk does not take what the block writes."""
+def writing(path: Path, remedy: str = _REMEDY) -> Iterator[None]:
+    """Raise RunError in one line, naming folder and `remedy`, where the disk does not take what the block writes."""
     try:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        remedy = "set HEPML_NB_CACHE (for public files HEPML_NB_DATA) to a folder"
         if error.errno in _FULL:
             raise RunError(
                 f"no room for {path.name} in {path.parent} ({reason}): free some space or {remedy} with more. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +12,10 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from hepml_nb.core import InputError, NotFound, manifests_dir, suggest
+from hepml_nb.core import InputError, NotFound, cache_dir, manifests_dir, suggest
 
 __all__ = ["PROFILES", "SPLITS", "Column", "Cost", "File", "Manifest", "Public", "RecipeSpec", "Schema", "manifest",
-           "names", "parse", "schema"]  # fmt: skip
+           "names", "parse", "places", "schema", "user_manifests"]  # fmt: skip
 
 PROFILES = ("smoke", "tutorial", "full", "long")
 SPLITS = ("train", "val", "test")
@@ -138,6 +139,8 @@ class Manifest:
 
     def __post_init__(self) -> None:
         """Add the columns of the schema; check that profiles, splits, streams and files fit together."""
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.name):  # it is the name of folders
+            raise InputError(f"name {self.name!r} is no plain name; expected lower-case letters, digits, - and _.")
         kind = schema(self.schema)
         object.__setattr__(self, "columns", {**kind.columns, **self.columns})
         names = {**kind.collections, **self.collections}
@@ -180,15 +183,28 @@ def schema(name: str) -> Schema:
 
 
 def names() -> list[str]:
-    """Return the names of all datasets."""
-    return sorted(path.stem for path in manifests_dir().glob("*.yaml"))
+    """Return the names of all datasets: those that ship, then those that the user added."""
+    return list(places())
+
+
+def places() -> dict[str, Path]:
+    """Return where the manifest of every dataset is; one that the user added never hides one that ships."""
+    mine = sorted(user_manifests().glob("*.yaml"))
+    shipped = {path.stem: path for path in sorted(manifests_dir().glob("*.yaml"))}
+    return {**shipped, **{path.stem: path for path in mine if path.stem not in shipped}}
+
+
+def user_manifests() -> Path:
+    """Return the folder of the manifests that the user added."""
+    return cache_dir() / "manifests"
 
 
 def manifest(name: str) -> Manifest:
     """Return the manifest of the dataset `name`; raise NotFound with the nearest name, InputError for a bad file."""
-    if name not in names():
-        raise NotFound(f"there is no dataset {name!r}{suggest(name, names())}")
-    return parse((manifests_dir() / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml")
+    known = places()
+    if name not in known:
+        raise NotFound(f"there is no dataset {name!r}{suggest(name, known)}")
+    return parse(known[name].read_text(encoding="utf-8"), f"{name}.yaml")
 
 
 def parse(text: str, where: str | Path = "manifest") -> Manifest:

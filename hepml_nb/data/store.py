@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from hepml_nb.core import InputError, NotFound, content_hash, quiet, suggest
-from hepml_nb.data import disk, fetching, samples
+from hepml_nb.data import disk, fetching, samples, user
 from hepml_nb.data.dataset import Dataset
 from hepml_nb.data.farm import make as make_chunks
 from hepml_nb.data.manifest import Manifest, manifest, names
 from hepml_nb.data.twins import Estimate, in_turns, total, twin, twin_chunks
 from hepml_nb.data.twins import estimate as estimate_twin
 
-__all__ = ["Estimate", "estimate", "fetch", "identity", "list", "load", "make", "twin_chunks", "verify",
+__all__ = ["Estimate", "add", "estimate", "fetch", "identity", "list", "load", "make", "twin_chunks", "verify",
            "write_sample"]  # fmt: skip
 
 Source = Literal["auto", "public", "twin", "sample"]
@@ -110,6 +110,22 @@ def make(
 def fetch(name: str) -> builtins.list[Path]:
     """Download the public files of a dataset that are not here yet, check them, and return their paths."""
     return fetching.fetch(manifest(name))
+
+
+def add(name: str | Path, files: Sequence[str | Path] = ()) -> Manifest:
+    """Make what the user has known: files of a public dataset, or a manifest of his own; return the manifest.
+
+    With `files`, which were downloaded by other means, they are checked and put in place as the public files of the
+    dataset `name`. Without, `name` is the path of a manifest (YAML), which is checked and kept. Raises InputError for
+    what does not fit, and then changes nothing.
+    """
+    if not files:
+        if Path(name).suffix not in (".yaml", ".yml"):
+            raise InputError(f"{name} is no manifest (.yaml); to put public files in place, name dataset and files.")
+        return user.add_manifest(Path(name))
+    about = manifest(str(name))
+    fetching.add(about, [Path(file) for file in files])
+    return about
 
 
 def verify(name: str) -> dict[str, str]:
