@@ -6,6 +6,7 @@ first ones of the long sample, and the number of workers changes nothing.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import multiprocessing
 import os
@@ -47,6 +48,12 @@ class Chunk:
         fixed = recipe(self.recipe).identity(self.parameters)
         key = content_hash({**fixed, "seed": self.seed, "stream": self.stream, "n": self.n})
         object.__setattr__(self, "identity", key)
+
+    def at(self, index: int) -> Chunk:
+        """Return another piece of the same stream, at no cost: the identity is that of the stream."""
+        other = copy.copy(self)
+        object.__setattr__(other, "index", index)
+        return other
 
     @property
     def path(self) -> Path:

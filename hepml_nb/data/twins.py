@@ -44,10 +44,11 @@ def estimate(about: Manifest, profile: str, seed: int = 0) -> Estimate:
     need, missing = 0.0, 0.0
     for streams in twin_chunks(about, profile, seed).values():
         for stream, chunks in streams.items():
+            begun = bool(chunks) and chunks[0].path.parent.is_dir()
             for chunk in chunks:
                 seconds = chunk.n * cost[stream].core_seconds / 1000
                 need += seconds
-                missing += 0.0 if chunk.made() else seconds
+                missing += 0.0 if begun and chunk.made() else seconds
     return Estimate(about.name, profile, total(counts), kib / 1024, need, missing)
 
 
@@ -56,11 +57,11 @@ def twin_chunks(about: Manifest, profile: str, seed: int = 0) -> Chunks:
     recipe, out = spec(about), Chunks()
     for split, counts in about.counts(profile).items():
         out[split] = {
-            stream: [
-                Chunk(recipe.name, recipe.streams[stream], recipe.seed + seed, f"{split}/{stream}", index, recipe.chunk)
-                for index in range(-(-n // recipe.chunk))
-            ]
+            stream: [first.at(index) for index in range(-(-n // recipe.chunk))]
             for stream, n in counts.items()
+            for first in [
+                Chunk(recipe.name, recipe.streams[stream], recipe.seed + seed, f"{split}/{stream}", 0, recipe.chunk)
+            ]
         }
     return out
 
