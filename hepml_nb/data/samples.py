@@ -1,87 +1,120 @@
-"""Samples: the smoke profile of a dataset, in the checkout as Parquet files beside a record of their checksums."""
+"""Samples: profiles of a dataset that ship, in the checkout as Parquet files beside a record of their checksums."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hepml_nb.core import InputError, NotFound, RunError, atomic_write, manifests_dir
 from hepml_nb.data import disk
 from hepml_nb.data.dataset import Dataset, Part
-from hepml_nb.data.manifest import Manifest
+from hepml_nb.data.manifest import PROFILES, Manifest
 from hepml_nb.data.parquet import from_parquet_bytes, parquet_bytes
 
 __all__ = ["record", "sample", "ships", "verify", "write"]
 
-
-def ships(about: Manifest) -> bool:
-    """Say whether a dataset has a sample."""
-    return _record_path(about).exists()
+_LARGEST = 1_000_000
+"""Bytes of a file; a split that needs more ships in several, as checkouts dislike large ones."""
 
 
-def record(about: Manifest) -> dict[str, Any]:
-    """Return the record of a sample: its provenance, and bytes and sha256 of every split.
+def ships(about: Manifest, profile: str = "smoke") -> bool:
+    """Say whether a profile of a dataset is in the checkout."""
+    return _record_path(about, profile).exists()
+
+
+def record(about: Manifest, profile: str = "smoke") -> dict[str, Any]:
+    """Return the record of a sample: its provenance, and for every split the bytes and sha256 of its file or `pieces`.
 
     Raises RunError for one that cannot be read.
     """
-    found = disk.read_json(_record_path(about), "identity", "splits", "counts")
+    path = _record_path(about, profile)
+    found = disk.read_json(path, "identity", "splits", "counts")
     if found is None:
-        raise RunError(f"{_record_path(about)} is damaged: it is not the record of a sample; restore it with git.")
+        raise RunError(f"{path} is damaged: it is not the record of a sample; restore it with git.")
     return found
 
 
 def sample(about: Manifest, profile: str, order: int) -> Dataset:
-    """Return the sample as a dataset; raise NotFound where none ships, InputError for other profiles than smoke."""
-    if profile != "smoke":
-        raise InputError(f"the sample of {about.name!r} is its smoke profile; profile={profile!r} has to be made.")
-    if not ships(about):
+    """Return a sample as a dataset; raise NotFound where none ships, InputError for a profile that does not."""
+    there = [name for name in PROFILES if ships(about, name)]
+    if there and profile not in there:
+        known = " and ".join(there)
+        raise InputError(f"the sample of {about.name!r} is its {known} profile; profile={profile!r} has to be made.")
+    if not there:
         raise NotFound(f"dataset {about.name!r} ships no sample; use source='twin'.")
-    provenance = record(about)
+    provenance = record(about, profile)
     sizes = {split: sum(counts.values()) for split, counts in provenance["counts"].items()}
     parts = {
-        split: [Part(sizes[split], partial(_read, about, split), sha256=entry["sha256"])]
+        split: [
+            Part(piece.get("n", sizes[split]), partial(_read, path, piece["sha256"]), sha256=piece["sha256"])
+            for path, piece in _pieces(about, profile, split, entry)
+        ]
         for split, entry in provenance["splits"].items()
     }
     return Dataset(about.name, profile, parts, provenance, about.classes, order)
 
 
 def verify(about: Manifest) -> dict[str, str]:
-    """Return {path: "ok" | "damaged"} of the files of a sample."""
-    if not ships(about):
-        return {}
+    """Return {path: "ok" | "damaged"} of the files of all samples of a dataset."""
     return {
-        str(path): "ok" if path.is_file() and disk.digest(path, "sha256") == entry["sha256"] else "damaged"
-        for split, entry in record(about)["splits"].items()
-        for path in [_path(about, split)]
+        str(path): "ok" if path.is_file() and disk.digest(path, "sha256") == piece["sha256"] else "damaged"
+        for profile in PROFILES
+        if ships(about, profile)
+        for split, entry in record(about, profile)["splits"].items()
+        for path, piece in _pieces(about, profile, split, entry)
     }
 
 
 def write(about: Manifest, dataset: Dataset) -> int:
-    """Write a dataset as the sample that ships, and return its bytes."""
+    """Write a dataset as the sample of its profile that ships, and return its bytes."""
     splits: dict[str, dict[str, Any]] = {}
     for split in dataset.splits:
-        content = parquet_bytes(dataset.split(split))
-        with atomic_write(_path(about, split), "wb") as stream:
-            stream.write(content)
-        splits[split] = {"sha256": disk.sha256(content), "bytes": len(content)}
-    with atomic_write(_record_path(about)) as stream:
+        for path in _folder(about).glob(f"{_stem(about, dataset.profile)}.{split}.*parquet"):
+            path.unlink()  # pieces of a larger one that was here before
+        array = dataset.split(split)
+        contents = [(len(array), parquet_bytes(array))]
+        if len(contents[0][1]) > _LARGEST:
+            number = 1 + int(1.05 * len(contents[0][1]) / _LARGEST)
+            edges = [len(array) * i // number for i in range(number + 1)]
+            contents = [(b - a, parquet_bytes(array[a:b])) for a, b in pairwise(edges)]
+        pieces = [{"n": n, "sha256": disk.sha256(content), "bytes": len(content)} for n, content in contents]
+        splits[split] = {"pieces": pieces} if len(pieces) > 1 else {x: pieces[0][x] for x in ("sha256", "bytes")}
+        for (path, _), (_, content) in zip(
+            _pieces(about, dataset.profile, split, splits[split]), contents, strict=True
+        ):
+            with atomic_write(path, "wb") as stream:
+                stream.write(content)
+    with atomic_write(_record_path(about, dataset.profile)) as stream:
         json.dump({**dataset.provenance, "source": "sample", "splits": splits}, stream, indent=1, default=str)
-    return sum(entry["bytes"] for entry in splits.values())
+    return sum(path.stat().st_size for split, entry in splits.items()
+               for path, _ in _pieces(about, dataset.profile, split, entry))  # fmt: skip
 
 
-def _read(about: Manifest, split: str) -> Any:
-    path = _path(about, split)
+def _read(path: Path, sha256: str) -> Any:
     content = path.read_bytes() if path.is_file() else b""
-    if disk.sha256(content) != record(about)["splits"][split]["sha256"]:
+    if disk.sha256(content) != sha256:
         raise RunError(f"{path} is damaged: its sha256 is not the recorded one; restore it with git.")
     return from_parquet_bytes(content)
 
 
-def _record_path(about: Manifest) -> Path:
-    return manifests_dir() / "samples" / about.topic / f"{about.name}.json"
+def _pieces(about: Manifest, profile: str, split: str, entry: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield (path, entry) of the files of a split."""
+    pieces = entry.get("pieces")
+    for number, piece in enumerate(pieces or [entry]):
+        yield _folder(about) / f"{_stem(about, profile)}.{split}{f'.{number}' if pieces else ''}.parquet", piece
 
 
-def _path(about: Manifest, split: str) -> Path:
-    return manifests_dir() / "samples" / about.topic / f"{about.name}.{split}.parquet"
+def _record_path(about: Manifest, profile: str) -> Path:
+    return _folder(about) / f"{_stem(about, profile)}.json"
+
+
+def _folder(about: Manifest) -> Path:
+    return manifests_dir() / "samples" / about.topic
+
+
+def _stem(about: Manifest, profile: str) -> str:
+    return about.name if profile == "smoke" else f"{about.name}.{profile}"

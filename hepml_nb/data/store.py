@@ -28,11 +28,11 @@ def load(
     """Return a dataset by name.
 
     `source="auto"` takes the sample that ships for the smoke profile, else the public files where they were fetched,
-    else the simulated twin, which is made (minutes; the estimate is printed first) unless `make=False`. `seed` draws
-    the order of the records; with `source="twin"` a seed other than 0 also makes other events. `partial` takes what is
-    made of the twin so far, after an interruption, and makes nothing. A damaged chunk of the cache is set aside and
-    made again, or with `make=False` raises RunError when it is read. Raises NotFound for an unknown name, profile or
-    data that are not there, with what to do about it.
+    else a sample of another profile where one ships, else the simulated twin, which is made (minutes; the estimate is
+    printed first) unless `make=False`. `seed` draws the order of the records; with `source="twin"` a seed other than 0
+    also makes other events. `partial` takes what is made of the twin so far, after an interruption, and makes nothing.
+    A damaged chunk of the cache is set aside and made again, or with `make=False` raises RunError when it is read.
+    Raises NotFound for an unknown name, profile or data that are not there, with what to do about it.
     """
     if source not in _SOURCES:
         raise InputError(f"source={source!r} is unknown{suggest(source, _SOURCES)}")
@@ -46,6 +46,8 @@ def load(
         from hepml_nb.data import public
 
         return public.load(about, profile, seed)
+    if source == "auto" and not partial and samples.ships(about, profile):
+        return samples.sample(about, profile, seed)
     return _twin(about, profile, seed, seed if source == "twin" else 0, make and not partial, partial)
 
 
@@ -157,6 +159,9 @@ def identity(name: str, profile: str) -> str:
     if about.public is not None and fetching.fetched(about):
         files = [fetching.folder(about) / file.name for file in about.public.files]
         return content_hash(["public", counts, [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]])
+    if samples.ships(about, profile):
+        record = samples.record(about, profile)
+        return content_hash([record["identity"], record["splits"]])
     if about.recipe is None:
         return "missing"
     chunks = {
@@ -166,6 +171,6 @@ def identity(name: str, profile: str) -> str:
     return content_hash(["twin", counts, chunks])
 
 
-def write_sample(name: str) -> int:
-    """Write the sample that ships for the smoke profile and return its bytes; for maintainers, after a version bump."""
-    return samples.write(manifest(name), load(name, "smoke", "twin"))
+def write_sample(name: str, profile: str = "smoke") -> int:
+    """Write a profile as a sample that ships and return its bytes; for maintainers, after a version bump."""
+    return samples.write(manifest(name), load(name, profile, "twin"))

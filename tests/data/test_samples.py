@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
 import pytest
 
 from hepml_nb import data, stats
-from hepml_nb.core import manifests_dir
+from hepml_nb.core import InputError, RunError, manifests_dir
+from hepml_nb.data import samples
+from hepml_nb.data.dataset import Dataset
 from hepml_nb.simulate import describe, recipe
 
 MIB = 1_000_000
@@ -112,3 +115,29 @@ def test_no_edge_of_the_preselection_shows_in_the_spectrum() -> None:
     counts = np.histogram(pt, bins=[550, 570, 590, 610, 630, 650])[0]
     assert np.all(counts[:-1] > counts[1:] - 3 * np.sqrt(2 * counts[1:]))  # falling from the first bin on
     assert counts[0] / counts[2] == pytest.approx((600 / 560) ** 5.5, rel=0.15)
+
+
+def test_a_large_sample_ships_in_pieces_and_comes_back_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = data.load("boosted-jets")
+    monkeypatch.setattr(samples, "manifests_dir", lambda: tmp_path)
+    monkeypatch.setattr(samples, "_LARGEST", 200_000)
+    about = data.manifest("boosted-jets")
+    dataset = Dataset(about.name, "tutorial", {"test": whole.parts("test")}, whole.provenance, about.classes)
+    written = samples.write(about, dataset)
+    files = sorted(path.name for path in tmp_path.rglob("*.parquet"))
+    assert files[0] == "boosted-jets.tutorial.test.0.parquet"
+    assert len(files) > 1
+    assert max(path.stat().st_size for path in tmp_path.rglob("*.parquet")) < 200_000
+    assert written == sum(path.stat().st_size for path in tmp_path.rglob("*.parquet"))
+    assert samples.ships(about, "tutorial")
+    assert not samples.ships(about)
+    back = samples.sample(about, "tutorial", 0)
+    assert sorted(ak.to_list(back.split("test").event)) == sorted(ak.to_list(whole.split("test").event))
+    assert set(samples.verify(about).values()) == {"ok"}
+    damaged = next(tmp_path.rglob("*.test.1.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert samples.verify(about)[str(damaged)] == "damaged"
+    with pytest.raises(RunError, match="restore it with git"):
+        samples.sample(about, "tutorial", 0).split("test")
+    with pytest.raises(InputError, match="is its tutorial profile"):
+        samples.sample(about, "full", 0)
