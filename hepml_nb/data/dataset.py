@@ -119,7 +119,7 @@ class Dataset:
             whole = len(array) - len(array) % size
             for start in range(0, whole, size):
                 yield {name: torch.from_numpy(x) for name, x in tensors(array[start : start + size], most).items()}
-            rest = array[whole:]
+            rest = ak.to_packed(array[whole:])  # a copy: a view would keep all parts read so far
         if rest is not None and len(rest):
             yield {name: torch.from_numpy(x) for name, x in tensors(rest, most).items()}
 
