@@ -187,3 +187,16 @@ def test_fetched_files_are_split_and_counted(tmp_path: Path, events: Any, monkey
     assert public.counts()["train"] == {"qcd": 3, "qq": 3, "qqq": 5}
     assert public.counts()["val"]["qqq"] == 1
     assert set(ak.to_list(public.split("test").label)) == {0, 1, 2}
+
+
+def test_a_black_box_is_loaded_with_its_key(tmp_path: Path, events: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEPML_NB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEPML_NB_DATA", str(tmp_path / "mine"))
+    folder = tmp_path / "mine" / "lhco-blackbox-1"
+    fixed(folder / "events_LHCO2020_BlackBox1.h5", [(list(range(2100)), rows_of(events, label=False))])
+    (folder / "events_LHCO2020_BlackBox1.masterkey").write_text("0\n1\n" * 6)
+    box = data.load("lhco-blackbox-1", "tutorial").split("test")
+    assert len(box) == 12
+    assert ak.sum(box.label) == 6
+    assert ak.all(box.mx[box.label == 0] == 0)
+    assert np.isnan(ak.to_numpy(box.mx[box.label == 1])).all()
