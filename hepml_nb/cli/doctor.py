@@ -71,6 +71,7 @@ def examine() -> Iterator[Check]:
         ("samples", _samples),
         ("generator", lambda: _import("generator", "pythia8mc", "making new jets")),
         ("fastjet", lambda: _import("fastjet", "fastjet", "clustering jets")),
+        ("sherpa", _sherpa),
         ("kernel", _kernel),
         ("jupyterlab", lambda: _import("jupyterlab", "jupyterlab", "hepml-nb lab")),
         ("browser", _browser),
@@ -175,6 +176,16 @@ def _damaged(name: str) -> bool:
 
     samples = {path: state for path, state in data.verify(name).items() if "samples" in Path(path).parts}
     return "damaged" in samples.values()
+
+
+def _sherpa() -> Check:
+    from hepml_nb.core import NotFound
+    from hepml_nb.simulate import sherpa
+
+    try:
+        return Check("sherpa", "ok", f"{sherpa.VERSION} ({sherpa.installation()})")
+    except NotFound as missing:
+        return Check("sherpa", "ok", f"not here; only for more events than ship of zjets ({missing})")
 
 
 def _import(name: str, module: str, purpose: str) -> Check:
