@@ -1,8 +1,13 @@
 """The public names of columnar and the modules that define them; read by the type checker and, lazily, at run time."""
 
+from .dijets import Dijets as Dijets
 from .dimuon import Dimuon as Dimuon
 from .files import Reads as Reads
 from .files import Seen as Seen
 from .files import look as look
+from .jets import JetSkim as JetSkim
 from .runner import Output as Output
 from .runner import run as run
+from .skims import Skim as Skim
+from .skims import pieces as pieces
+from .skims import skim as skim

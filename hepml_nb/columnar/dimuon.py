@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import awkward as ak
-import hist
 import numpy as np
 from coffea.processor import ProcessorABC
 
@@ -17,6 +17,7 @@ from hepml_nb.columnar.processors import (
     Cutflow,
     event_weights,
     pair_mass,
+    pair_spectrum,
     two_hardest,
     weight_branches,
 )
@@ -60,28 +61,15 @@ class Dimuon(ProcessorABC):  # type: ignore[misc]
 
     def process(self, events: Any) -> dict[str, Any]:
         """Return histogram and cutflow of a chunk."""
-        dataset = events.metadata["dataset"]
         weights = event_weights(events, self.weights)
         shifts = {"nominal": 1.0}
         if "genWeight" in events.fields:
             shifts |= {"muon_scale_up": 1 + self.scale, "muon_scale_down": 1 - self.scale}
-        spectrum = hist.Hist(
-            hist.axis.StrCategory([dataset], growth=True, name="dataset"),
-            hist.axis.StrCategory([], growth=True, name="variation"),
-            hist.axis.Regular(*self.bins, name="mass", label=r"$m_{\mu\mu}$ [GeV]"),
-            storage=hist.storage.Weight(),
-        )
-        cutflow: dict[str, Any] = {}
-        for shift, factor in shifts.items():
-            flow, mass = self._pairs(events, factor, weights["nominal"])
-            if shift == "nominal":
-                cutflow = flow.steps
-            for name in weights if shift == "nominal" else [shift]:
-                weight = weights.get(name, weights["nominal"])[~np.isnan(mass)]
-                spectrum.fill(dataset=dataset, variation=name, mass=mass[~np.isnan(mass)], weight=weight)
-        return {"mass": spectrum, "cutflow": {dataset: cutflow}}
+        pairs = partial(self._pairs, events, weights["nominal"])
+        label = r"$m_{\mu\mu}$ [GeV]"
+        return pair_spectrum(events.metadata["dataset"], pairs, shifts, weights, self.bins, label)
 
-    def _pairs(self, events: Any, factor: float, weights: np.ndarray) -> tuple[Cutflow, np.ndarray]:
+    def _pairs(self, events: Any, weights: np.ndarray, factor: float) -> tuple[Cutflow, np.ndarray]:
         """Return the cutflow and the pair's mass (events,), NaN where there is no pair, of momenta times `factor`."""
         muons = events.Muon
         good = (muons.pt * factor > self.pt[1]) & (abs(muons.eta) < self.eta)

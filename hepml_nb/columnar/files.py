@@ -121,7 +121,7 @@ def look(path: str | os.PathLike[str], tree: str | None = None) -> Seen:
             if not trees:
                 raise NotFound(f"{path} holds no tree.")
             tree = tree or max(trees, key=trees.__getitem__)
-            branches = tuple(file[tree].keys(recursive=False))
+            branches = tuple(file[tree].keys())
             uuid = file.file.fUUID
         except (InputError, NotFound):
             raise
@@ -133,9 +133,11 @@ def look(path: str | os.PathLike[str], tree: str | None = None) -> Seen:
 
 
 def reason(error: BaseException) -> str:
-    """Return the kind of an error and the first line of what it says, without a full stop."""
+    """Return the kind of the error at the bottom of it and the first line of what it says, without a full stop."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0].rstrip('.,:')}" if lines else type(error).__name__
 
 
 def inspect(source: Source, schema: str, reads: Reads | None) -> tuple[Seen | None, str]:
@@ -151,17 +153,9 @@ def inspect(source: Source, schema: str, reads: Reads | None) -> tuple[Seen | No
     if schema == "delphes" and seen.layout != "delphes":
         return None, f"{source.path}: tree {source.tree!r} is not of Delphes; it looks like schema={seen.layout!r}."
     for name in reads.needs if reads else ():
-        if name.split("/")[0] not in branches or ("/" in name and not _has(source, name)):
+        if name not in branches:
             return None, f"{source.path}: tree {source.tree!r} has no branch {name!r}{suggest(name, branches, 5)}"
     return Seen(**{**vars(seen), "branches": ()}), ""
-
-
-def _has(source: Source, name: str) -> bool:
-    """Say whether a sub-branch such as `Jet/Jet.PT` is there."""
-    import uproot
-
-    with uproot.open({source.path: None}) as file:
-        return name in file[source.tree]
 
 
 def check_schema(name: str) -> Callable[..., Any]:

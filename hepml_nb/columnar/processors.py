@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import awkward as ak
+import hist
 import numpy as np
 
-__all__ = ["WEIGHT_VARIATIONS", "Cutflow", "event_weights", "pair_mass", "two_hardest", "weight_branches"]
+__all__ = [
+    "WEIGHT_VARIATIONS",
+    "Cutflow",
+    "event_weights",
+    "pair_mass",
+    "pair_spectrum",
+    "two_hardest",
+    "weight_branches",
+]
 
 WEIGHT_VARIATIONS: Mapping[str, tuple[str, int]] = {
     "scale_up": ("LHEScaleWeight", -1),
@@ -36,7 +45,7 @@ def event_weights(events: Any, variations: Mapping[str, tuple[str, int]]) -> dic
     if "genWeight" in events.fields:
         nominal = ak.to_numpy(events.genWeight).astype(np.float64) * factor
     elif "Event" in events.fields and "Weight" in events.Event.fields:
-        nominal = ak.to_numpy(ak.firsts(ak.unflatten(ak.flatten(events.Event.Weight, axis=None), 1))) * factor
+        nominal = ak.to_numpy(events.Event.Weight).astype(np.float64) * factor
     else:
         nominal = np.full(len(events), factor)
     weights = {"nominal": nominal}
@@ -70,6 +79,33 @@ def pair_mass(a: Any, b: Any, factor: float = 1.0) -> np.ndarray:
         pz = pt * np.sinh(eta)
         total += np.stack([np.sqrt(pt**2 + pz**2 + mass**2), pt * np.cos(phi), pt * np.sin(phi), pz])
     return np.asarray(np.sqrt(np.maximum(total[0] ** 2 - (total[1:] ** 2).sum(axis=0), 0.0)))
+
+
+def pair_spectrum(
+    dataset: str, pairs: Callable[[float], tuple[Cutflow, np.ndarray]], shifts: Mapping[str, float],
+    weights: Mapping[str, np.ndarray], bins: tuple[int, float, float], label: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Return {"mass": histogram (dataset, variation, mass), "cutflow": {dataset: steps}} of one pair per event.
+
+    `pairs(factor)` gives cutflow and masses (events,), NaN for no pair, of momenta times a factor; `shifts` are the
+    factors by variation, with "nominal": 1. `weights` are those of `event_weights`; each variation changes one thing.
+    """
+    spectrum = hist.Hist(
+        hist.axis.StrCategory([dataset], growth=True, name="dataset"),
+        hist.axis.StrCategory([], growth=True, name="variation"),
+        hist.axis.Regular(*bins, name="mass", label=label),
+        storage=hist.storage.Weight(),
+    )
+    steps: dict[str, Any] = {}
+    for shift, factor in shifts.items():
+        flow, mass = pairs(factor)
+        there = ~np.isnan(mass)
+        for name in weights if shift == "nominal" else [shift]:
+            weight = weights.get(name, weights["nominal"])[there]
+            spectrum.fill(dataset=dataset, variation=name, mass=mass[there], weight=weight)
+        if shift == "nominal":
+            steps = flow.steps
+    return {"mass": spectrum, "cutflow": {dataset: steps}}
 
 
 class Cutflow:
