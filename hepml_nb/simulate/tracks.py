@@ -66,7 +66,7 @@ def resolution(name: str, pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
 def measured(
     candidates: Mapping[str, np.ndarray], particles: Mapping[str, np.ndarray], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Return `d0`, `d0_error`, `dz`, `dz_error` (mm) and `charge` of every candidate, all 0 where there is no track.
+    """Return `d0val`, `d0err`, `dzval`, `dzerr` (mm) and `charge` of every candidate, all 0 where there is no track.
 
     `candidates` are those of `Detector.candidates(..., sources=True)`, `particles` as it took them with `x, y, z` (mm).
     """
@@ -77,10 +77,10 @@ def measured(
                         for names in (("px", "py", "pz"), ("x", "y", "z")))  # fmt: skip
     pdg = candidates["pdg"][track]
     charge = np.where(np.isin(np.abs(pdg), (11, 13)), -np.sign(pdg), np.sign(pdg))
-    columns = {name: np.zeros(len(source)) for name in ("d0", "d0_error", "dz", "dz_error", "charge")}
+    columns = {name: np.zeros(len(source)) for name in ("d0val", "d0err", "dzval", "dzerr", "charge")}
     columns["charge"][track] = charge
     for name, true in zip(("d0", "dz"), impact(momentum, vertex, charge), strict=True):
         error = resolution(name, candidates["pt"][track], candidates["eta"][track])
-        columns[name][track] = true + error * rng.standard_normal(len(error))
-        columns[f"{name}_error"][track] = error
+        columns[f"{name}val"][track] = true + error * rng.standard_normal(len(error))
+        columns[f"{name}err"][track] = error
     return columns

@@ -41,8 +41,9 @@ def check(array: Any, column: Column, where: str) -> None:
 def test_a_twin_has_the_columns_of_its_manifest(name: str, stream: str) -> None:
     about = data.manifest(name)
     assert about.recipe is not None
-    made, counters = recipe(about.recipe.name)(N, seed=3, **about.recipe.streams[stream])
-    assert len(made) == N
+    few = 3 if about.recipe.streams[stream].get("shower") == "vincia" else N  # a shower ten times as slow
+    made, counters = recipe(about.recipe.name)(few, seed=3, **about.recipe.streams[stream])
+    assert len(made) == few
     assert set(made.fields) == {*about.columns, *about.collections}
     for column, fixed in about.columns.items():
         check(made[column], fixed, column)
