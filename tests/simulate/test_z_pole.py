@@ -8,6 +8,8 @@ import pytest
 
 from hepml_nb.core import InputError, rng
 from hepml_nb.simulate import eventshapes, recipe
+from hepml_nb.simulate.pythia import Pythia
+from hepml_nb.simulate.recipes.z_pole import ECM, PROCESS
 
 MONASH = (0.1365, 0.68, 0.98)
 
@@ -107,6 +109,19 @@ def test_parameters_change_with_every_block_and_stay_in_range() -> None:
     again, _ = recipe("z_pole")(25, seed=2, low=low, high=high, block=10)
     assert ak.array_equal(made, again)
     assert len(recipe("z_pole")(0)[0]) == 0
+
+
+def test_a_generator_that_starts_again_is_a_new_one() -> None:
+    again, new = ("TimeShower:alphaSvalue = 0.15",), {"ecm": ECM, "pthat": None, "tune": None}
+    one = Pythia(PROCESS, seed=1, **new)
+    before = one.events(5)
+    one.restart(7, again)
+    fresh = Pythia(PROCESS, seed=7, settings=again, **new).events(5)
+    after = one.events(5)
+    assert ak.array_equal(after.prt.p.e, fresh.prt.p.e)
+    assert not ak.array_equal(ak.num(before.prt), ak.num(after.prt))
+    with pytest.raises(InputError, match="does not know the setting"):
+        one.restart(7, ["TimeShower:alphaSvalu = 0.15"])
 
 
 @pytest.mark.parametrize("bad", [{"block": 0}, {"low": (0.2, 0.68, 0.98)}, {"low": (0.1,), "high": (0.1,)}])
