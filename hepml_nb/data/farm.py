@@ -6,6 +6,7 @@ first ones of the long sample, and the number of workers changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import multiprocessing
@@ -98,9 +99,13 @@ def _make(chunk: Chunk) -> dict[str, Any]:
     """Make a chunk whose lock is held; what lies there and is not the same is set aside."""
     from hepml_nb.simulate.recipe import recipe
 
+    entry = recipe(chunk.recipe)
+    for library in entry.libraries:  # the first chunk of a process shall not be charged with its imports
+        with contextlib.suppress(ImportError):
+            importlib.import_module(library.replace("-", "_"))
     start = time.process_time()
     seed = derive_seed(chunk.seed, chunk.recipe, chunk.stream, chunk.index)
-    made, counters = recipe(chunk.recipe)(chunk.n, seed=seed, **chunk.parameters)
+    made, counters = entry(chunk.n, seed=seed, **chunk.parameters)
     if len(made) != chunk.n:
         raise RunError(f"recipe {chunk.recipe!r} made {len(made)} records of {chunk.stream} instead of {chunk.n}.")
     content = parquet_bytes(made)
