@@ -29,7 +29,7 @@ def higgs_mass(jets: ak.Array) -> np.ndarray:
 def displaced(jets: ak.Array) -> np.ndarray:
     """Tracks with |d0| above five errors, but not centimetres as those of K0S."""
     tracks = jets.constituents[jets.constituents.charge != 0]
-    return ak.to_numpy(ak.sum((abs(tracks.d0) > 5 * tracks.d0err) & (abs(tracks.d0) < 2), axis=1))
+    return ak.to_numpy(ak.sum((abs(tracks.d0val) > 5 * tracks.d0err) & (abs(tracks.d0val) < 2), axis=1))
 
 
 def jet_charge(jets: ak.Array) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_lifetimes_order_the_flavours(jets: dict[str, ak.Array]) -> None:
     assert mean["bb"] > 3  # two displaced charm and beauty vertices with about five tracks in all
     # Most tracks of u jets come from the vertex and have a unit pull; some 8 % stem from K0S, Lambda and charm.
     tracks = jets["uu"].constituents[jets["uu"].constituents.charge != 0]
-    pull = abs(ak.to_numpy(ak.flatten(tracks.d0 / tracks.d0err)))
+    pull = abs(ak.to_numpy(ak.flatten(tracks.d0val / tracks.d0err)))
     assert np.mean(pull < 1) == pytest.approx(0.92 * 0.683, abs=0.03)
     assert 0.02 < np.mean(pull > 5) < 0.15
 
@@ -103,7 +103,7 @@ def test_the_detector_names_particles_as_promised(jets: dict[str, ak.Array]) -> 
     assert float(ak.mean(kaon[called])) == pytest.approx(0.95, abs=0.03)
     neutral = inside[inside.charge == 0]
     assert set(np.unique(ak.to_numpy(neutral.pdg))) == {22, 130}
-    assert ak.all((neutral.d0 == 0) & (neutral.d0err == 0))
+    assert ak.all((neutral.d0val == 0) & (neutral.d0err == 0))
     assert ak.all(tracks.d0err >= 0.0048)  # 5 um, stored with 5 bits
 
 

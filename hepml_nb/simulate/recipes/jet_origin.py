@@ -75,10 +75,10 @@ def seen(records: Any, noise: np.random.Generator) -> dict[str, np.ndarray]:
     """Return what the detector sees of events, flat and sorted by event.
 
     Columns: `event`; `px, py, pz, e` (GeV; tracks with the mass of what they are taken for); `pdg` (what it is taken
-    for: 211, 321, 2212, 11, 13 with sign, 22, 130), `true_pdg`, `charge`; `d0, dz` and their errors (mm; 0 without a
-    track). Momentum: sigma(1/pt) = 2e-5 (+) 1e-3 / (p sin^1.5 theta); photons 17 %/sqrt(E) (+) 1 %, neutral hadrons
-    60 %/sqrt(E) (+) 1 %; impact parameters 5 um (+) 10 um / (p sin^1.5 theta) (arXiv:1811.10545). Every particle is
-    measured by itself: no confusion between tracks and clusters, no material.
+    for: 211, 321, 2212, 11, 13 with sign, 22, 130), `true_pdg`, `charge`; `d0val, dzval` and their errors (mm; 0
+    without a track). Momentum: sigma(1/pt) = 2e-5 (+) 1e-3 / (p sin^1.5 theta); photons 17 %/sqrt(E) (+) 1 %,
+    neutral hadrons 60 %/sqrt(E) (+) 1 %; impact parameters 5 um (+) 10 um / (p sin^1.5 theta) (arXiv:1811.10545).
+    Every particle is measured by itself: no confusion between tracks and clusters, no material.
     """
     particles = ak.flatten(records.prt)
     pdg = ak.to_numpy(particles.id)
@@ -111,8 +111,8 @@ def seen(records: Any, noise: np.random.Generator) -> dict[str, np.ndarray]:
     mass = np.select([np.abs(taken) == code for code in _MASS], list(_MASS.values()), 0.0)
     columns = {
         "event": event, "e": np.hypot(measured, mass), "pdg": taken, "true_pdg": pdg,
-        "charge": np.where(track, sign, 0), "d0": d0 + error * noise.standard_normal(len(pt)), "d0err": error,
-        "dz": dz + error * noise.standard_normal(len(pt)), "dzerr": error,
+        "charge": np.where(track, sign, 0), "d0val": d0 + error * noise.standard_normal(len(pt)), "d0err": error,
+        "dzval": dz + error * noise.standard_normal(len(pt)), "dzerr": error,
         **{name: p[:, i] / size * measured for i, name in enumerate(("px", "py", "pz"))},
     }  # fmt: skip
     return {name: column[good] for name, column in columns.items()}
@@ -212,7 +212,7 @@ def _inside(columns: Mapping[str, np.ndarray], axis: np.ndarray) -> Any:
     stored |= {name: columns[name].astype(np.int16) for name in ("pdg", "true_pdg")}
     stored["charge"] = columns["charge"].astype(np.int8)
     # Impact parameters are kept to a fifth of their smallest error and to 8 bits where they are large.
-    stored |= {name: round_bits(np.rint(columns[name] / 1e-3) * 1e-3, 8) for name in ("d0", "dz")}
+    stored |= {name: round_bits(np.rint(columns[name] / 1e-3) * 1e-3, 8) for name in ("d0val", "dzval")}
     stored |= {name: columns[name].astype(np.float32) for name in ("d0err", "dzerr")}
     return ak.zip(stored)
 
