@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 from hepml_nb import data
-from hepml_nb.core import InputError, NotFound, manifests_dir
-from hepml_nb.data import Dataset
+from hepml_nb.core import InputError, NotFound
+from hepml_nb.data import Dataset, samples
 from hepml_nb.data.comparison import hashes
 from hepml_nb.data.dataset import Part
 from hepml_nb.data.farm import Chunk, make
+from hepml_nb.data.manifest import names
 from hepml_nb.data.parquet import from_parquet_bytes, parquet_bytes
 from hepml_nb.data.twins import in_turns, twin_chunks
 
-SHIPPED = sorted(path.stem for path in (manifests_dir() / "samples").glob("*/*.json"))
+SHIPPED = [name for name in names() if samples.ships(data.manifest(name))]
 
 
 def records(n: int, seed: int, shift: float = 0.0) -> ak.Array:
