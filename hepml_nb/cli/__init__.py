@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; building it imports nothing but the standard library."""
     from hepml_nb import __version__
-    from hepml_nb.cli import checks, datasets, doctor, notebooks, reports
+    from hepml_nb.cli import adopt, checks, datasets, doctor, notebooks, reports
 
     parser = argparse.ArgumentParser(
         prog="hepml-nb",
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"hepml-nb {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (notebooks, reports, checks, datasets, doctor):
+    for module in (notebooks, reports, checks, datasets, adopt, doctor):
         module.add_commands(commands)
     return parser
 

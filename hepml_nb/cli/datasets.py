@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from hepml_nb.cli import adopt
 from hepml_nb.cli.common import PROFILES, add_command, print_json, say, table
 
 __all__ = ["add_commands"]
@@ -27,11 +28,13 @@ def add_commands(commands: Any) -> None:
     parser_make.add_argument("--estimate", action="store_true", help="only say what it would take")
     _with_name(inner, "fetch", _fetch, "download the public files, and check them", "data fetch top-tagging")
     _with_name(inner, "verify", _verify, "check all files of a dataset against checksums", "data verify top-tagging")
-    examples = ["data add top-tagging ~/Downloads/*.h5", "data add my-jets.yaml"]
-    parser_add = add_command(inner, "add", _add, "put downloaded files in place, or add a manifest of yours", examples,
-                             as_json=True)  # fmt: skip
-    parser_add.add_argument("name", help="name of a dataset, or the path of a manifest (.yaml)")
-    parser_add.add_argument("files", nargs="*", help="public files of the dataset, downloaded by other means")
+    examples = ["data add top-tagging ~/Downloads/*.h5", "data add my-jets.yaml",
+                "data add *.root --tree Events --as jets --name mine"]  # fmt: skip
+    summary = "put downloaded files in place, add a manifest of yours, or make a dataset of your own files"
+    parser_add = add_command(inner, "add", _add, summary, examples, as_json=True)
+    parser_add.add_argument("name", help="name of a dataset, the path of a manifest (.yaml), or with --as a file")
+    parser_add.add_argument("files", nargs="*", help="public files of the dataset, downloaded by other means; or yours")
+    adopt.add_options(parser_add)
     _add_packing(inner)
 
 
@@ -144,6 +147,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _add(arguments: argparse.Namespace) -> int:
     from hepml_nb import data
 
+    if arguments.kind or arguments.mapping or arguments.called:
+        return adopt.add(arguments)
     about = data.add(arguments.name, arguments.files)
     here = data.list()[about.name]
     if arguments.json:

@@ -69,6 +69,7 @@ def _add_run(commands: Any) -> None:
     )
     parser.add_argument("notebook", help="id, unique prefix or file")
     parser.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="set a parameter")
+    parser.add_argument("--dataset", metavar="NAME", help="the dataset of the notebook, as -p dataset=NAME")
     parser.add_argument("--out", metavar="DIR", help="folder for the executed notebook and its numbers")
     parser.add_argument("--no-check", action="store_true", help="do not compare with the golden bands")
     parser.add_argument("--require-claims", action="store_true", help="exit with 1 unless every claim holds")
@@ -115,7 +116,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from hepml_nb.runtime.runner import run
     from hepml_nb.runtime.tables import cells
 
-    parameters = given_parameters(arguments.notebook, arguments.parameter)
+    pairs = [*arguments.parameter, *([f"dataset={arguments.dataset}"] if arguments.dataset else [])]
+    parameters = given_parameters(arguments.notebook, pairs)
     done = run(
         arguments.notebook,
         parameters,

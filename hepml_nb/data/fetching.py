@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from hepml_nb.core import InputError, RunError, cache_dir, content_hash
+from hepml_nb.core import InputError, NotFound, RunError, cache_dir, content_hash
 from hepml_nb.data import disk
 from hepml_nb.data.download import download, wrong
 from hepml_nb.data.manifest import File, Manifest
 
-__all__ = ["add", "check", "fetch", "fetched", "folder", "verify"]
+__all__ = ["add", "check", "fetch", "fetched", "folder", "states", "verify"]
 
 
 def folder(about: Manifest) -> Path:
@@ -25,16 +26,29 @@ def fetched(about: Manifest) -> bool:
     return about.public is not None and all((folder(about) / file.name).is_file() for file in about.public.files)
 
 
+def states(about: Manifest) -> list[list[Any]]:
+    """Return [name, size, checksum or else time] of the public files, which are here: what stands for their content."""
+    found = []
+    for file in _files(about):
+        at = (folder(about) / file.name).stat()
+        found.append([file.name, at.st_size, file.sha256 or file.md5 or at.st_mtime_ns])
+    return found
+
+
 def fetch(about: Manifest) -> list[Path]:
     """Download the public files that are not here, check every one, and return their paths.
 
     A file that is here is never asked for again. A broken download goes on where it stopped. Where no checksum was
     published, the one of the first download is written beside the file and holds from then on. A file that does not
-    match is set aside as <name>.bad. Raises RunError for that, and for a file that cannot be had.
+    match is set aside as <name>.bad. Raises RunError for that, and for a file that cannot be had; NotFound for one
+    without an address.
     """
     for file in _files(about):
         path = folder(about) / file.name
         if not path.is_file():
+            if not file.url:
+                raise NotFound(f"{path} is not here, and has no address to fetch it from: its owner had put it here. "
+                               f"Bring the file back, or add {about.name!r} again.")  # fmt: skip
             hint = f"Or download it by other means and run `hepml-nb data add {about.name} {path.name}`, which puts it "
             with disk.held(path):
                 if not path.is_file():

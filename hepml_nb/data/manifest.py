@@ -46,6 +46,7 @@ class Schema:
 class File:
     """A public file: where it is, what it holds and, where published, its size and checksum.
 
+    An empty `url` is that of a file which its owner put here, and which cannot be fetched.
     `split` is one of the splits, or "all" for a file that `Public.fractions` divides. `stream` names the class of all
     its records where it holds one class only. `members` makes it an archive (tar, zip): the patterns of the members to
     read, each with its stream ("" for mixed classes).
@@ -65,7 +66,7 @@ class File:
         path = PurePosixPath(self.name)
         if path.is_absolute() or ".." in path.parts or "\\" in self.name or ":" in self.name:
             raise InputError(f"file name {self.name!r} leaves the folder of its dataset; expected a plain name.")
-        if not self.url.startswith("https://"):
+        if self.url and not self.url.startswith("https://"):
             raise InputError(f"file {self.name!r}: url {self.url!r} is not an https address.")
 
 

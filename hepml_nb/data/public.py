@@ -14,7 +14,7 @@ from hepml_nb.core import InputError, NotFound, RunError, cache_dir, content_has
 from hepml_nb.data import disk
 from hepml_nb.data.archives import members
 from hepml_nb.data.dataset import Dataset, Part
-from hepml_nb.data.fetching import check, fetched, folder
+from hepml_nb.data.fetching import check, fetched, folder, states
 from hepml_nb.data.manifest import SPLITS, Manifest, Public
 from hepml_nb.data.parquet import from_parquet_bytes, parquet_bytes
 from hepml_nb.data.readers import reader
@@ -53,9 +53,8 @@ def load(about: Manifest, profile: str, seed: int) -> Dataset:
         raise NotFound(f"the public files of {about.name!r} are not here; {where}.")
     check(about)
     wanted = None if profile == "full" else about.counts(profile)
-    states = [[file.name, (at := (folder(about) / file.name).stat()).st_size, at.st_mtime_ns]
-              for file in about.public.files]  # fmt: skip
-    identity = content_hash({"name": about.name, "reader": about.public.reader, "files": states, "wanted": wanted})
+    found = states(about)
+    identity = content_hash({"name": about.name, "reader": about.public.reader, "files": found, "wanted": wanted})
     parts, counts = dict[str, list[Part]](), dict[str, dict[str, int]]()
     for split, blocks in _blocks(about, wanted).items():
         parts[split], counts[split] = [], {}
@@ -65,7 +64,7 @@ def load(about: Manifest, profile: str, seed: int) -> Dataset:
             for stream, number in record["counts"].items():
                 counts[split][stream] = counts[split].get(stream, 0) + number
     provenance = {"identity": identity, "source": "public", "about": ", ".join(filter(None, (about.title, about.doi))),
-                  "files": states, "counts": counts, "licence": about.licence, "citation": about.citation}  # fmt: skip
+                  "files": found, "counts": counts, "licence": about.licence, "citation": about.citation}  # fmt: skip
     return Dataset(about.name, profile, parts, provenance, about.classes, seed)
 
 

@@ -157,8 +157,7 @@ def identity(name: str, profile: str) -> str:
         record = samples.record(about)
         return content_hash([record["identity"], record["splits"]])
     if about.public is not None and fetching.fetched(about):
-        files = [fetching.folder(about) / file.name for file in about.public.files]
-        return content_hash(["public", counts, [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]])
+        return content_hash(["public", counts, fetching.states(about)])
     if samples.ships(about, profile):
         record = samples.record(about, profile)
         return content_hash([record["identity"], record["splits"]])
