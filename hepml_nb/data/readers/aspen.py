@@ -95,10 +95,11 @@ def _jets(file: Any, start: int, stop: int, path: Path, label: int) -> Any:
     columns = {
         "pt": (pt, np.float32), "deta": (np.arcsinh(pz / np.maximum(pt, 1e-12)) - eta[:, None], np.float32),
         "dphi": (delta_phi(np.arctan2(py, px), phi[:, None]), np.float32), "pdg": (pdg, np.int16),
-        "charge": (cands[..., 8], np.int8), "puppi": (cands[..., 10], np.float32),
+        "charge": (cands[..., 8], np.int8),
         # CMS signs dxy as y px - x py (over pt).
         **{name: (np.where(tracked, factor * cands[..., i], 0.0), np.float32)
            for name, i, factor in (("d0val", 4, -10.0), ("d0err", 5, 10.0), ("dzval", 6, 10.0), ("dzerr", 7, 10.0))},
+        "puppi": (cands[..., 10], np.float32),
     }  # fmt: skip
     flat = {name: np.take_along_axis(values, order, axis=1)[np.take_along_axis(mask, order, axis=1)].astype(kind)
             for name, (values, kind) in columns.items()}  # fmt: skip
