@@ -73,10 +73,7 @@ def test_simulated_files_come_back_whole(tmp_path: Path, events: Any) -> None:
 
 
 def test_real_nanoaod_is_read() -> None:
-    path = manifests_dir() / "samples" / "start" / "nano_dimuon.root"
-    if not path.is_file():
-        pytest.skip("the collision file of coffea's tests is not here")
-    read = reader.read(path, 0, 40)
+    read = reader.read(manifests_dir() / "samples" / "start" / "nano_dimuon.root", 0, 40)
     assert ak.all(read.run == 315267)
     assert np.isnan(ak.to_numpy(read.genWeight)).all()
     assert ak.all(read.Muon.pt > 0)
