@@ -127,7 +127,8 @@ class JetSkim(ProcessorABC):  # type: ignore[misc]
         keep &= sizes > 0
         found = {name: flat[name][keep] for name in ("pt", "eta", "phi", "rank")}
         found["row"] = np.repeat(np.arange(len(fat)), counts[0])[keep]
-        return ak.zip({**found, "constituents": ak.unflatten(ak.zip(kinds), sizes[keep])}, depth_limit=1)
+        jets = ak.zip({**found, "constituents": ak.unflatten(ak.zip(kinds), sizes[keep])}, depth_limit=1)
+        return jets[np.lexsort((found["rank"], found["row"]))]
 
     def _clustered(self, events: Any) -> Any:
         """Return the same of what Delphes calls particle flow."""
