@@ -16,7 +16,8 @@ from hepml_nb.core import InputError, NotFound, atomic_write, content_hash
 
 __all__ = ["Skim", "pieces", "skim"]
 
-INDEX = "skim.json"
+INDEX = "_skim.json"
+"""Readers of Parquet folders leave files of such names alone, so that the folder as a whole can be read."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def skim(
     """Process the files as `run` does and write the arrays that come out into the folder `out`.
 
     The processor gives {name: awkward array of records} beside histograms and cutflows; its one array is written, piece
-    by piece and each whole or not at all, as <dataset>/<file>-<entries>.parquet, and `skim.json` lists the pieces when
+    by piece and each whole or not at all, as <dataset>/<file>-<entries>.parquet, and `_skim.json` lists the pieces when
     all are there. A folder that holds a skim is replaced by the new one. With Dask, `out` is seen by all workers.
     Raises InputError for a folder of other things and for a processor without exactly one array, and as `run` does.
     """

@@ -52,7 +52,7 @@ def test_a_new_skim_replaces_the_old_one_and_nothing_else(path, tmp_path):
     assert len(second.pieces) == 1
     assert not any(piece.exists() for piece in first.pieces)
     assert (out / "events" / "notes.parquet").exists()
-    assert "hardest=1" in json.loads((out / "skim.json").read_text())["processor"]
+    assert "hardest=1" in json.loads((out / "_skim.json").read_text())["processor"]
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("")
