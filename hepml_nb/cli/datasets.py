@@ -26,7 +26,10 @@ def add_commands(commands: Any) -> None:
     cluster = "a Dask cluster: tcp://..., gateway, slurm, htcondor, pbs, lsf"
     parser_make.add_argument("--dask", metavar="ADDRESS", help=cluster)
     parser_make.add_argument("--estimate", action="store_true", help="only say what it would take")
-    _with_name(inner, "fetch", _fetch, "download the public files, and check them", "data fetch top-tagging")
+    parser_fetch = _with_name(
+        inner, "fetch", _fetch, "download the public files, and check them", "data fetch zjets --only '*_0.npz'"
+    )
+    parser_fetch.add_argument("--only", default="*", metavar="PATTERN", help="only files with such names (default all)")
     _with_name(inner, "verify", _verify, "check all files of a dataset against checksums", "data verify top-tagging")
     examples = ["data add top-tagging ~/Downloads/*.h5", "data add my-jets.yaml",
                 "data add *.root --tree Events --as jets --name mine"]  # fmt: skip
@@ -128,7 +131,7 @@ def _make(arguments: argparse.Namespace) -> int:
 def _fetch(arguments: argparse.Namespace) -> int:
     from hepml_nb import data
 
-    paths = [str(path) for path in data.fetch(arguments.name)]
+    paths = [str(path) for path in data.fetch(arguments.name, arguments.only)]
     print_json(paths) if arguments.json else print("\n".join(paths))
     return 0
 

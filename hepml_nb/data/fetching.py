@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,38 +13,50 @@ from hepml_nb.data import disk
 from hepml_nb.data.download import download, wrong
 from hepml_nb.data.manifest import File, Manifest
 
-__all__ = ["add", "check", "fetch", "fetched", "folder", "states", "verify"]
+__all__ = ["add", "check", "fetch", "fetched", "folder", "here", "states", "verify"]
 
 
 def folder(about: Manifest) -> Path:
     """Return where the public files of a dataset lie: $HEPML_NB_DATA/<name>, else the cache."""
     given = os.environ.get("HEPML_NB_DATA")
-    return (Path(given).expanduser() if given else cache_dir() / "public") / about.name
+    name = (about.public.shares if about.public else "") or about.name
+    return (Path(given).expanduser() if given else cache_dir() / "public") / name
+
+
+def here(about: Manifest) -> list[File]:
+    """Return the public files of a dataset that are here."""
+    return [file for file in (about.public.files if about.public else ()) if (folder(about) / file.name).is_file()]
 
 
 def fetched(about: Manifest) -> bool:
-    """Say whether all public files of a dataset are here."""
-    return about.public is not None and all((folder(about) / file.name).is_file() for file in about.public.files)
+    """Say whether the public files that are here suffice: at least one for every split and stream that files have."""
+    kinds = {_kind(file) for file in (about.public.files if about.public else ())}
+    return bool(kinds) and kinds == {_kind(file) for file in here(about)}
 
 
 def states(about: Manifest) -> list[list[Any]]:
-    """Return [name, size, checksum or else time] of the public files, which are here: what stands for their content."""
+    """Return [name, size, checksum or else time] of the public files that are here: what stands for their content."""
     found = []
-    for file in _files(about):
+    for file in here(about):
         at = (folder(about) / file.name).stat()
         found.append([file.name, at.st_size, file.sha256 or file.md5 or at.st_mtime_ns])
     return found
 
 
-def fetch(about: Manifest) -> list[Path]:
+def fetch(about: Manifest, only: str = "*") -> list[Path]:
     """Download the public files that are not here, check every one, and return their paths.
 
-    A file that is here is never asked for again. A broken download goes on where it stopped. Where no checksum was
-    published, the one of the first download is written beside the file and holds from then on. A file that does not
-    match is set aside as <name>.bad. Raises RunError for that, and for a file that cannot be had; NotFound for one
-    without an address.
+    `only` is a pattern of names such as "*_0.npz": a part of a large set will do, as long as it has every split and
+    class. A file that is here is never asked for again. A broken download goes on where it stopped. Where no checksum
+    was published, the one of the first download is written beside the file and holds from then on. A file that does
+    not match is set aside as <name>.bad. Raises RunError for that, and for a file that cannot be had; NotFound for one
+    without an address or a pattern that no name matches.
     """
-    for file in _files(about):
+    chosen = [file for file in _files(about) if fnmatch.fnmatch(file.name, only)]
+    if not chosen:
+        raise NotFound(f"no public file of {about.name!r} is like {only!r}; there are "
+                       f"{', '.join(file.name for file in _files(about)[:5])} and so on.")  # fmt: skip
+    for file in chosen:
         path = folder(about) / file.name
         if not path.is_file():
             if not file.url:
@@ -57,7 +70,7 @@ def fetch(about: Manifest) -> list[Path]:
         if told := _told(path, file):
             aside = f"it is set aside as {disk.set_aside(path).name}" if disk.writable(path.parent) else "delete it"
             raise RunError(f"{path} does not match its checksum ({told}); {aside}. Fetch {about.name!r} again.")
-    return [folder(about) / file.name for file in _files(about)]
+    return [folder(about) / file.name for file in chosen]
 
 
 def add(about: Manifest, paths: Sequence[Path]) -> list[Path]:
@@ -89,14 +102,12 @@ def add(about: Manifest, paths: Sequence[Path]) -> list[Path]:
 
 def verify(about: Manifest) -> dict[str, str]:
     """Return {path: "ok" | "damaged" | "unknown"} of the public files that are here."""
-    files = about.public.files if about.public else []
-    paths = {folder(about) / file.name: file for file in files}
-    return {str(path): _state(path, file) for path, file in paths.items() if path.is_file()}
+    return {str(folder(about) / file.name): _state(folder(about) / file.name, file) for file in here(about)}
 
 
 def check(about: Manifest) -> None:
     """Raise RunError where a public file is not as published, before it is read; each is looked at once."""
-    for file in _files(about):
+    for file in here(about):
         path = folder(about) / file.name
         state = path.stat()
         key = content_hash([str(path.resolve()), state.st_size, state.st_mtime_ns, file.bytes, file.md5, file.sha256])
@@ -116,6 +127,10 @@ def _files(about: Manifest) -> list[File]:
     if about.public is None:
         raise InputError(f"dataset {about.name!r} has no public files; it is made by its recipe.")
     return about.public.files
+
+
+def _kind(file: File) -> tuple[str, str]:
+    return file.split, file.stream
 
 
 def _address(file: File) -> str:

@@ -46,14 +46,14 @@ class Schema:
 class File:
     """A public file: where it is, what it holds and, where published, its size and checksum.
 
-    An empty `url` is that of a file which its owner put here, and which cannot be fetched.
+    An empty `url` is completed by `Public.base`; without either the owner put the file here, and it cannot be fetched.
     `split` is one of the splits, or "all" for a file that `Public.fractions` divides. `stream` names the class of all
     its records where it holds one class only. `members` makes it an archive (tar, zip): the patterns of the members to
     read, each with its stream ("" for mixed classes).
     """
 
     name: str
-    url: str
+    url: str = ""
     split: str = "all"
     stream: str = ""
     members: dict[str, str] = field(default_factory=dict)
@@ -74,16 +74,23 @@ class File:
 class Public:
     """The public original: the reader of its format (a module of `data.readers`), its options, and its files.
 
-    `fractions` says which part of every file with split "all" goes to which split, in the order of the file.
+    `fractions` says which part of every file with split "all" goes to which split, in the order of the file. `base` is
+    the address to which names are appended where a file has none of its own. `shares` names a dataset whose folder of
+    files this one uses, so that the same files are not fetched twice.
     """
 
     reader: str
     files: list[File]
+    base: str = ""
+    shares: str = ""
     fractions: dict[str, float] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check that the fractions are those of known splits, and there where a file needs them."""
+        """Complete addresses; check that the fractions are those of known splits, and there where a file needs them."""
+        if self.base:
+            full = [one if one.url else dataclasses.replace(one, url=self.base + one.name) for one in self.files]
+            object.__setattr__(self, "files", full)
         for split in self.fractions:
             _known(split, SPLITS, "public.fractions")
         if self.fractions and not 0 < sum(self.fractions.values()) <= 1 + 1e-9:

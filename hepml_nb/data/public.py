@@ -14,7 +14,7 @@ from hepml_nb.core import InputError, NotFound, RunError, cache_dir, content_has
 from hepml_nb.data import disk
 from hepml_nb.data.archives import members
 from hepml_nb.data.dataset import Dataset, Part
-from hepml_nb.data.fetching import check, fetched, folder, states
+from hepml_nb.data.fetching import check, fetched, folder, here, states
 from hepml_nb.data.manifest import SPLITS, Manifest, Public
 from hepml_nb.data.parquet import from_parquet_bytes, parquet_bytes
 from hepml_nb.data.readers import reader
@@ -29,7 +29,8 @@ _BLOCK = 20_000
 class _Block:
     """Records [start, stop) of a public file, all of one class where `stream` names it.
 
-    `name` is that of the file in the dataset, for an archive with the member's; `state` is size and time of the file.
+    `name` is that of the file in the dataset, for an archive with the member's, `number` counts these files, and
+    `state` is size and time of the file.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class _Block:
     stream: str
     start: int
     stop: int
+    number: int
 
 
 def load(about: Manifest, profile: str, seed: int) -> Dataset:
@@ -63,7 +65,10 @@ def load(about: Manifest, profile: str, seed: int) -> Dataset:
             parts[split].append(Part(record["n"], partial(_read, about, block), block.stream, record["sha256"]))
             for stream, number in record["counts"].items():
                 counts[split][stream] = counts[split].get(stream, 0) + number
-    provenance = {"identity": identity, "source": "public", "about": ", ".join(filter(None, (about.title, about.doi))),
+    told = [about.title, about.doi]
+    if len(found) < (most := len(about.public.files)):
+        told.append(f"{len(found)} of {most} files")
+    provenance = {"identity": identity, "source": "public", "about": ", ".join(filter(None, told)),
                   "files": found, "counts": counts, "licence": about.licence, "citation": about.citation}  # fmt: skip
     return Dataset(about.name, profile, parts, provenance, about.classes, seed)
 
@@ -79,11 +84,13 @@ def _blocks(about: Manifest, wanted: dict[str, dict[str, int]] | None) -> dict[s
     out: dict[str, list[_Block]] = {}
     most = min(_BLOCK, getattr(reader(given.reader), "BLOCK", _BLOCK))
     left = {split: {**counts, "": sum(counts.values())} for split, counts in (wanted or {}).items()}
-    for file in given.files:
+    number = 0
+    for file in here(about):
         path = folder(about) / file.name
         state = (path.stat().st_size, path.stat().st_mtime_ns)
         inside = members(path, file.members) if file.members else [(path, "", file.stream)]
         for member, name, stream in inside:
+            number += 1
             if wanted is not None and not any(
                 left.get(split, {}).get(stream, 0) for split in (SPLITS if file.split == "all" else (file.split,))
             ):
@@ -96,7 +103,7 @@ def _blocks(about: Manifest, wanted: dict[str, dict[str, int]] | None) -> dict[s
                     if stop > start:
                         left[split][stream] -= stop - start
                 cuts = range(start, stop, most)
-                blocks = [_Block(member, label, state, stream, i, min(i + most, stop)) for i in cuts]
+                blocks = [_Block(member, label, state, stream, i, min(i + most, stop), number) for i in cuts]
                 out.setdefault(split, []).extend(blocks)
     return {split: out[split] for split in SPLITS if out.get(split)}
 
@@ -180,7 +187,10 @@ def _counts(about: Manifest, stream: str, array: Any) -> dict[str, int]:
 
 
 def _read(about: Manifest, block: _Block) -> Any:
-    """Return the records of a converted block; one that proves damaged is converted again."""
+    """Return the records of a converted block, with event numbers that are unique in the dataset.
+
+    A block that proves damaged is converted again.
+    """
     kept = _kept(about, block)
     content = _whole(kept)
     if content is None and block.path.is_file():
@@ -190,7 +200,11 @@ def _read(about: Manifest, block: _Block) -> Any:
         content = _whole(kept)
     if content is None:
         raise RunError(f"{kept} is damaged and {block.path} is not here to convert again.")
-    return from_parquet_bytes(content)
+    records = from_parquet_bytes(content)
+    numbered = getattr(reader(_public(about).reader), "NUMBERED", False)
+    if "event" in records.fields and "run" not in records.fields and not numbered:  # readers count in each file
+        records["event"] = np.asarray(records.event) + block.number * 10**10
+    return records
 
 
 def _whole(kept: Path) -> bytes | None:

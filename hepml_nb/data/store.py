@@ -109,9 +109,12 @@ def make(
     return twin(about, profile, seed, seed, mend=True)
 
 
-def fetch(name: str) -> builtins.list[Path]:
-    """Download the public files of a dataset that are not here yet, check them, and return their paths."""
-    return fetching.fetch(manifest(name))
+def fetch(name: str, only: str = "*") -> builtins.list[Path]:
+    """Download the public files of a dataset that are not here yet, check them, and return their paths.
+
+    `only` is a pattern of file names such as "*_0.npz"; a part of a large set will do.
+    """
+    return fetching.fetch(manifest(name), only)
 
 
 def add(name: str | Path, files: Sequence[str | Path] = ()) -> Manifest:

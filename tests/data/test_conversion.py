@@ -38,7 +38,8 @@ class ToyReader(types.ModuleType):
         self.asked.append((path.name, start, stop))
         rows = [line.split() for line in path.read_text().splitlines()[start:stop]]
         classes = [int(row[1]) if label is None else label for row in rows]
-        return ak.Array({"x": [float(row[0]) for row in rows], "label": np.array(classes, np.int8)})
+        columns = {"x": [float(row[0]) for row in rows], "label": np.array(classes, np.int8)}
+        return ak.Array({**columns, "event": start + np.arange(len(rows))})
 
 
 @pytest.fixture
@@ -225,3 +226,27 @@ def test_a_reader_that_gives_too_few_is_not_believed(toy_reader: ToyReader, monk
     monkeypatch.setattr(toy_reader, "count", lambda path, **_: 6)
     with pytest.raises(InputError, match="records between 4 and 6"):
         public.load(about, "full", 0)
+
+
+def test_a_part_of_many_files_will_do_and_events_are_told_apart(toy_reader: ToyReader) -> None:
+    about = dataset([file(f"{split}_{i}.txt", split=split) for split in ("train", "test") for i in range(3)])
+    write(about, train_0=lines(0, 8), train_2=lines(20, 8))
+    assert not fetching.fetched(about)  # no file of the test split yet
+    write(about, test_1=lines(50, 4))
+    assert fetching.fetched(about)
+    made = public.load(about, "full", 0)
+    assert numbers(made, "train") == [*range(8), *range(20, 28)]
+    assert numbers(made, "test") == [*range(50, 54)]
+    assert "3 of 6 files" in made.provenance["about"]
+    events = np.concatenate([ak.to_numpy(made.split(split).event) for split in made.splits])
+    assert len(np.unique(events)) == 20
+    with pytest.raises(NotFound, match=r"no public file of 'toys' is like '\*_7.txt'"):
+        fetching.fetch(about, "*_7.txt")
+    assert [path.name for path in fetching.fetch(about, "test_1*")] == ["test_1.txt"]
+
+
+def test_datasets_may_share_files_and_an_address(toy_reader: ToyReader) -> None:
+    about = dataset([File("train_0.txt", split="train")], base="https://example.org/r/", shares="others")
+    assert about.public is not None
+    assert about.public.files[0].url == "https://example.org/r/train_0.txt"
+    assert fetching.folder(about).name == "others"
