@@ -8,7 +8,9 @@ Peers, on one core, CPU time, taking turns with other seeds in every round:
   for tops all decay quarks within 0.8, constituents, the substructure columns of all jets in one go at the end (more
   than a loop would give: the best case for the peer), written as Parquet.
 - particle level: the same without detector and substructure; ours is put together from `Pythia.events` and
-  `jets.cluster`, with the recipe's preselection, as there is no such recipe.
+  `jets.find`, with the recipe's preselection, as there is no such recipe.
+- batching alone: as particle level, but in a narrow pTHat window (500 to 700 GeV, which loses jets) that a loop would
+  choose to save time, and without preselection: both sides generate the same number of events per jet.
 The farm's chunk is what `hepml-nb data make` makes: recipe "jets", record with checksum and all.
 """
 
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 PT, RADIUS, ETA = (550.0, 650.0), 0.8, 2.0
+NARROW = (500.0, 700.0)
 LABELS = {"qcd": 0, "top": 1}
 
 
@@ -55,6 +58,10 @@ def against_a_loop(args: argparse.Namespace) -> None:
                                      lambda seed, n, p=process: loop(p, seed, n, detect=True))  # fmt: skip
         jobs[process, "particle level"] = (lambda seed, n, p=process: particles(p, seed, n),
                                            lambda seed, n, p=process: loop(p, seed, n, detect=False))  # fmt: skip
+        jobs[process, "batching alone"] = (
+            lambda seed, n, p=process: particles(p, seed, n, hard=NARROW),
+            lambda seed, n, p=process: loop(p, seed, n, detect=False, hard=NARROW),
+        )
     rates: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in jobs}
     for seed in range(args.rounds + 1):
         for key, pair in jobs.items():
@@ -99,8 +106,11 @@ def chunk(process: str, seed: int, n: int) -> int:
     return int(make_chunk(Chunk("jets", parameters(process), seed, f"train/{process}", 0, n))["n"])
 
 
-def particles(process: str, seed: int, n: int) -> int:
-    """Make jets of stable particles from the parts of the recipe, without detector and substructure."""
+def particles(process: str, seed: int, n: int, hard: tuple[float, float] | None = None) -> int:
+    """Make jets of stable particles from the parts of the recipe, without detector and substructure.
+
+    A window of pTHat takes the place of the recipe's and of its preselection.
+    """
     import awkward as ak
     import numpy as np
 
@@ -108,8 +118,8 @@ def particles(process: str, seed: int, n: int) -> int:
     from hepml_nb.simulate import jets, pythia
     from hepml_nb.simulate.recipes.jets import _BATCH, _FEW, _windows
 
-    hard, early = _windows(process, *PT, True)
-    generator = pythia.Pythia(process, seed=seed, pthat=hard, preselect=early)
+    wide, early = _windows(process, *PT, True)
+    generator = pythia.Pythia(process, seed=seed, pthat=hard or wide, preselect=None if hard else early)
     kept, total = [], 0
     while total < n:
         records = generator.events(_BATCH if n >= _BATCH else _FEW)
@@ -129,7 +139,7 @@ def particles(process: str, seed: int, n: int) -> int:
     return len(sample)
 
 
-def loop(process: str, seed: int, n: int, *, detect: bool) -> int:
+def loop(process: str, seed: int, n: int, *, detect: bool, hard: tuple[float, float] | None = None) -> int:
     """Make jets in a plain loop over events and particles."""
     import awkward as ak
     import fastjet
@@ -140,7 +150,7 @@ def loop(process: str, seed: int, n: int, *, detect: bool) -> int:
     from hepml_nb.simulate.pythia import PROCESSES
     from hepml_nb.simulate.recipes.jets import _windows
 
-    low, high = _windows(process, *PT, True)[0]
+    low, high = hard or _windows(process, *PT, True)[0]
     generator = pythia8mc.Pythia("", False)
     for line in ("Print:quiet = on", "Beams:eCM = 14000", "PartonLevel:MPI = off", f"PhaseSpace:pTHatMin = {low}",
                  f"PhaseSpace:pTHatMax = {high}", "Random:setSeed = on", f"Random:seed = {seed + 1}",
