@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import sys
 import time
@@ -23,6 +22,8 @@ __all__ = ["Executor", "Output", "run"]
 
 Executor = Literal["iterative", "futures", "dask"]
 _EXECUTORS = ("iterative", "futures", "dask")
+_NO_CACHE = {"array_cache": None}
+"""A file of uproot holds itself in a ring, so what it caches, up to 100 MB, outlives the chunk; we read each once."""
 _GAVE_UP: set[str] = set()
 """Runs that this process has seen fail: it does nothing more for them."""
 
@@ -107,7 +108,7 @@ def _processed(
     items = _chunks(seen, chunksize)
     wrapped = _Chunk(processor, f"{time.time_ns()}", skip)
     try:
-        result, read = runner(items, wrapped, iteritems_options=options)
+        result, read = runner(items, wrapped, iteritems_options=options, uproot_options=_NO_CACHE)
     except Exception as error:  # a worker that dies again and again, a file that vanished: coffea names the chunk
         raise RunError(f"the run ended in the middle: {reason(error)}.") from error
     metrics = {
@@ -159,7 +160,6 @@ class _Chunk:
 
     def __call__(self, events: Any) -> dict[str, Any]:
         about = events.metadata
-        gc.collect()  # events hold themselves in a ring: without this the arrays of earlier chunks stay a long time
         if self.run in _GAVE_UP:
             return {"pieces": Pieces(), "lost": set()}
         try:

@@ -9,6 +9,8 @@ import pytest
 from hepml_nb.columnar import Dijets, Dimuon, run
 from hepml_nb.columnar.processors import Cutflow, pair_mass
 from hepml_nb.core import RunError, manifests_dir
+from hepml_nb.simulate import recipe
+from hepml_nb.simulate.nanoaod import write_root
 
 from .conftest import Z_MASS, ids, write_tree, z_file
 
@@ -44,6 +46,19 @@ def test_the_z_is_there_in_real_collisions_and_in_their_simulation():
     assert flow["dy"]["all"]["sumw"] != flow["dy"]["all"]["events"]  # generator weights count
     assert out["mass"]["data", "scale_up", :].sum().value == 0  # collisions have no variations
     assert out.metrics["bytes"] < 250_000  # of 700 kB in two files of 1,600 branches
+
+
+def test_the_z_is_there_in_events_that_we_simulate(folder):
+    events, _ = recipe("nano")(50, seed=1, process="zmumu")
+    path = write_root(folder / "nano.root", events)
+    out = run({"zmumu": path}, Dimuon(bins=(30, 76.0, 106.0)))
+    average, error, _ = mean(out["mass"], "zmumu", "nominal")
+    assert abs(average - Z_MASS) < 4 * error
+    near = out["mass"]["zmumu", "nominal", 86j:96j].sum().value  # two widths of resonance and resolution
+    assert near > 0.6 * out["mass"]["zmumu", "nominal", :].sum().value > 5
+    assert out["cutflow"]["zmumu"]["all"]["events"] == 50
+    jets = run({"zmumu": path}, Dijets(pt=(20.0, 20.0)))["cutflow"]["zmumu"]
+    assert jets["all"]["events"] == 50 > jets["two jets"]["events"] > 0
 
 
 def test_the_peak_is_at_the_mass_of_the_z_and_moves_with_the_momentum_scale(z_peak):
