@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from hepml_nb.columnar.inspection import Survey, check_columns, survey
-from hepml_nb.columnar.mapping import Plan, parse
+from hepml_nb.columnar.mapping import Plan, Take, parse
 from hepml_nb.columnar.proposing import propose
 from hepml_nb.columnar.sourcing import Batch, batches, class_of
 from hepml_nb.core import InputError, atomic_write, content_hash, manifests_dir, progress
@@ -81,7 +81,7 @@ def adopt(
         with tempfile.TemporaryDirectory(dir=target, prefix=".skim.", suffix=".part") as aside:
             skim = _Skim(Path(aside) / "pieces", plan)
             for batch in progress(batches(seen, plan), desc=f"reading {name}", unit="chunk"):
-                skim.add(batch)
+                skim.add(batch, seen.files.index(batch.path) if len(seen.files) > 1 else None)
             skim.finish()
             (skim.folder / "mapping.yaml").write_text(plan.text(), encoding="utf-8")
             inside = content_hash([piece["sha256"] for piece in skim.files])
@@ -185,11 +185,13 @@ class _Skim:
     weights: tuple[int, int] = (0, 0)
     waiting: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 
-    def add(self, batch: Batch) -> None:
-        """Divide the records of a batch; write what fills a file."""
+    def add(self, batch: Batch, number: int | None = None) -> None:
+        """Divide the records of a batch, of file `number` where there are several; write what fills a file."""
         for reason, n in batch.dropped.items():
             self.dropped[reason] = self.dropped.get(reason, 0) + n
         records = batch.records
+        if number is not None:
+            records = ak.with_field(records, np.full(len(records), number, np.int32), "file")
         for name in records.fields:
             column = records[name]
             if column.ndim == 1:
@@ -202,19 +204,19 @@ class _Skim:
         if "weight" in records.fields:
             negative = int((ak.to_numpy(records.weight) < 0).sum())
             self.weights = (self.weights[0] + negative, self.weights[1] + len(records))
-        for split, of_split in self._by_split(batch):
+        for split, of_split in self._by_split(batch, records):
             for stream, some in self._by_class(of_split):
                 self._put(split, stream, some)
 
-    def _by_split(self, batch: Batch) -> Iterator[tuple[str, Any]]:
+    def _by_split(self, batch: Batch, records: Any) -> Iterator[tuple[str, Any]]:
         splits = self.plan.splits
         if any(isinstance(value, str) for value in splits.values()):
-            yield _file_split(batch.path, splits), batch.records
+            yield _file_split(batch.path, splits), records
             return
-        numbers = batch.records.event if "event" in batch.records.fields else batch.ids["row"]
+        numbers = records.event if "event" in records.fields else batch.ids["row"]
         place = split_of(ak.to_numpy(numbers), splits)
         for i, split in enumerate(splits):
-            yield split, batch.records[place == i]
+            yield split, records[place == i]
 
     def _by_class(self, records: Any) -> Iterator[tuple[str, Any]]:
         known = self.plan.label.numbers()
@@ -319,12 +321,12 @@ def _manifest(name: str, seen: Survey, plan: Plan, skim: _Skim, inside: str) -> 
     if skim.negative():
         traps.append(f"{skim.negative():.2%} of the weights are negative")
     if len(seen.files) > 1 and "event" in plan.about.columns:
-        traps.append("event numbers are unique only as far as they are across the files; small profiles take the "
-                     "first files")  # fmt: skip
+        traps.append("event numbers are those of the files, where two may have the same; `file` tells them apart")
+        traps.append("small profiles take their records from the first files")
     whole = skim.counts
     profiles = {profile: {split: {stream: min(n, caps[split]) for stream, n in row.items()}
                           for split, row in whole.items()} for profile, caps in _SHARES.items()}  # fmt: skip
-    given = {"weight": plan.weight, **plan.extra}
+    given = {"file": Take(f"the list of files: {', '.join(map(str, seen.files))}"), "weight": plan.weight, **plan.extra}
     meanings = {column: f"from {take.column}" for column, take in given.items() if take}
     extra = {column: {"dtype": kind, "meaning": meanings.get(column, "event weight")}
              for column, kind in skim.columns.items() if column not in plan.about.columns}  # fmt: skip

@@ -37,6 +37,12 @@ class Survey:
     fields: Mapping[str, Field]
     head: Mapping[str, Any]
 
+    def sample(self, name: str) -> Any:
+        """Return the first rows of a column or of a place in it (`X[2]`), arrays as lists."""
+        base = name.split("[")[0]
+        column = self.head[base] if base == name else self.head[base][..., int(name[len(base) + 1 : -1])]
+        return ak.from_regular(column, axis=None)
+
     def __str__(self) -> str:
         """Return what a person reads: a line per column with type, shape and range."""
         many = f"{len(self.files)} files" if len(self.files) > 1 else self.files[0]

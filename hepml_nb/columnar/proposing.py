@@ -142,7 +142,7 @@ def _objects(seen: Survey) -> tuple[dict[str, str], dict[str, str]]:
     flat = [key for key in objects if key[1] == level and not _NO_JETS.search(key[0])]
     chief = max(flat, default=None, key=lambda key: (len({"pt", "eta", "phi"} & set(objects[key])),
                                                      bool(_JETS.search(key[0])), -len(key[0])))  # fmt: skip
-    jets = dict(objects[chief]) if chief else {}
+    jets = {**objects.get(("", level), {}), **(objects[chief] if chief else {})}  # `mass` beside `jet_pt`
     for key in [("", 0), *((stem, depth) for stem, depth in objects if depth == 0)]:  # the event's number
         if "event" in objects.get(key, {}):
             jets.setdefault("event", objects[key]["event"])
@@ -181,9 +181,9 @@ def _in_units(
     total = np.zeros(0)
     if things:
         names = ("px", "py") if "px" in things else ("pt",)
-        parts = [seen.head[things[name].column] for name in names]
+        parts = [seen.sample(things[name].column) for name in names]
         total = _flat(ak.sum(np.hypot(*parts) if len(parts) == 2 else parts[0], axis=-1))
-    own = _flat(seen.head[columns["pt"].column]) if "pt" in columns else np.zeros(0)
+    own = _flat(seen.sample(columns["pt"].column)) if "pt" in columns else np.zeros(0)
     units = {}
     for what, numbers in (("jets", own), ("constituents", total)):
         if len(numbers) and np.isfinite(numbers).any():
@@ -213,14 +213,14 @@ def _radius(seen: Survey, columns: Mapping[str, Take], things: Mapping[str, Take
     """Guess R: constituents of an anti-kT jet reach to about R from the axis, and hardly farther."""
     away = None
     if {"deta", "dphi"} <= set(things):
-        away = np.hypot(*(seen.head[things[name].column] for name in ("deta", "dphi")))
-        weight = seen.head[things["pt"].column]
+        away = np.hypot(*(seen.sample(things[name].column) for name in ("deta", "dphi")))
+        weight = seen.sample(things["pt"].column)
     elif {"pt", "eta", "phi"} <= set(things) and {"eta", "phi"} <= set(columns):
-        eta, phi = (seen.head[things[name].column] for name in ("eta", "phi"))
-        away = np.hypot(eta - seen.head[columns["eta"].column], delta_phi(phi, seen.head[columns["phi"].column]))
-        weight = seen.head[things["pt"].column]
+        eta, phi = (seen.sample(things[name].column) for name in ("eta", "phi"))
+        away = np.hypot(eta - seen.sample(columns["eta"].column), delta_phi(phi, seen.sample(columns["phi"].column)))
+        weight = seen.sample(things["pt"].column)
     elif {"px", "py", "pz"} <= set(things):
-        px, py, pz = (seen.head[things[name].column] for name in ("px", "py", "pz"))
+        px, py, pz = (seen.sample(things[name].column) for name in ("px", "py", "pz"))
         weight = np.hypot(px, py)
         sums = [ak.sum(x, axis=-1) for x in (px, py, pz)]
         axis = np.arcsinh(sums[2] / np.hypot(sums[0], sums[1])), np.arctan2(sums[1], sums[0])
@@ -241,13 +241,13 @@ def _label(seen: Survey, notes: list[str]) -> Label:
     hot = {name: field for name, field in seen.fields.items() if re.match(r"(jet_)?(label|is)_[A-Za-z]", name)}
     columns = {re.sub(r"^(jet_)?(label|is)_", "", name).lower(): name for name in hot
                if not hot[name].shape and np.isin(_flat(seen.head.get(name, [2])), (0, 1)).all()}  # fmt: skip
-    if len(columns) > 1 and np.all(np.sum([_flat(seen.head[name]) for name in columns.values()], axis=0) == 1):
+    if len(columns) > 1 and np.all(np.sum([_flat(seen.sample(name)) for name in columns.values()], axis=0) == 1):
         notes.append(f"labels: one column per class, {', '.join(columns.values())}.")
         return Label(columns=columns)
     names = {name.lower(): name for name in seen.fields if name in seen.head}
     for word in _LABELS:
         column = names.get(word, "")
-        if not column or not np.isin(_flat(seen.head[column]) % 1, (0,)).all():
+        if not column or not np.isin(_flat(seen.sample(column)) % 1, (0,)).all():
             continue
         try:
             found = [int(value) for value in values(seen, column)]
@@ -285,7 +285,7 @@ def _weight(seen: Survey, notes: list[str]) -> Take | None:
     column = next((names[word] for word in _WEIGHTS if word in names), None)
     if column is None:
         return None
-    numbers = _flat(seen.head[column])
+    numbers = _flat(seen.sample(column))
     notes.append(f"weights: column {column!r}, {(numbers < 0).mean():.2g} of them negative (which is legal).")
     return Take(column)
 
@@ -305,7 +305,7 @@ def _showers(seen: Survey) -> tuple[Plan, list[str]]:
     if energy is None or dense is None:
         raise InputError(f"{seen.files[0]}: expected columns incident_energies and showers (rows of voxels), found "
                          f"{', '.join(seen.fields)}{suggest('showers', seen.fields)}")  # fmt: skip
-    middle = float(np.nanmedian(_flat(seen.head[energy])))
+    middle = float(np.nanmedian(_flat(seen.sample(energy))))
     unit = "MeV" if middle > 1000 else "GeV"
     notes = [f"energies are taken to be in {unit}: half of the incident particles have less than {middle:.4g}."]
     takes = {"energy": Take(dense, unit)}

@@ -240,7 +240,7 @@ def _hdf5(path: Path, tree: str | None, stack: ExitStack) -> Table:
             label = f"{name}.{inner}" if inner else name
             where[label] = (name, inner)
             plain = kind.base.kind in "biuf"
-            fields[label] = Field(str(kind.base) if plain else "object", (*thing.shape[1:], *kind.shape))
+            fields[label] = Field(kind.base.name if plain else "object", (*thing.shape[1:], *kind.shape))
 
     def read(names: Sequence[str], size: int) -> _Chunks:
         for start in range(0, rows, size):
@@ -264,7 +264,7 @@ def _npz(path: Path, tree: str | None, stack: ExitStack) -> Table:
     heads = {name[:-4]: _npy_head(archive, name) for name in archive.namelist() if name.endswith(".npy")}
     shapes = {name: shape for name, (shape, _, _) in heads.items() if shape}
     rows = Counter(shape[0] for shape in shapes.values()).most_common(1)[0][0] if shapes else 0
-    fields = {name: Field(str(kind) if kind.kind in "biuf" else "object", shape[1:])
+    fields = {name: Field(kind.name if kind.kind in "biuf" else "object", shape[1:])
               for name, (shape, _, kind) in heads.items() if shape and shape[0] == rows}  # fmt: skip
 
     def read(names: Sequence[str], size: int) -> _Chunks:

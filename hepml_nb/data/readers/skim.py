@@ -13,7 +13,13 @@ import numpy as np
 from hepml_nb.core import InputError, suggest
 from hepml_nb.data.manifest import schema as named_schema
 
-__all__ = ["count", "read"]
+__all__ = ["NUMBERED", "count", "read"]
+
+NUMBERED = True
+"""Event numbers are those of the user's files, whichever piece a record is in: they stay as they are."""
+
+_NEEDED = ("pt", "eta", "phi", "deta", "dphi", "energy")
+"""What each thing of a collection must have; other columns may be NaN, which is unknown."""
 
 
 def count(path: Path, *, schema: str = "jets") -> int:
@@ -78,6 +84,8 @@ def _things(path: Path, name: str, things: Any, kinds: dict[str, str]) -> Any:
     columns = {key: ak.values_astype(things[key], np.dtype(kinds[key])) if key in kinds else things[key]
                for key in things.fields}  # fmt: skip
     for key, column in columns.items():
+        if key not in _NEEDED:
+            continue
         bad = ~np.isfinite(ak.to_numpy(ak.flatten(column, axis=None)))
         if bad.any():
             raise InputError(f"{path}: {int(bad.sum())} of the {name} have a {key} that is NaN or infinite.")
