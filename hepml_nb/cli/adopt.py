@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def add(arguments: argparse.Namespace) -> int:
     """Make a dataset of files: `data add FILES --as KIND --name NAME`."""
-    from hepml_nb.columnar.adopt import adopt
+    from hepml_nb.columnar.adoption import adopt
     from hepml_nb.core import InputError
 
     if not arguments.called and not arguments.propose:
@@ -135,7 +135,7 @@ def _text(path: str) -> str:
 
 def _apply(arguments: argparse.Namespace) -> int:
     from hepml_nb import tagging
-    from hepml_nb.columnar.adopt import apply, mapping_of
+    from hepml_nb.columnar.adoption import apply, mapping_of
     from hepml_nb.columnar.inspection import survey
     from hepml_nb.columnar.proposing import propose
 

@@ -17,8 +17,8 @@ import yaml
 from hepml_nb import data, tagging
 from hepml_nb.cli import main
 from hepml_nb.cli.adopt import disabled
-from hepml_nb.columnar import adopt as module
-from hepml_nb.columnar.adopt import adopt, mapping_of, split_of
+from hepml_nb.columnar import adoption as module
+from hepml_nb.columnar.adoption import adopt, mapping_of, split_of
 from hepml_nb.core import InputError, NotFound, cache_dir
 from hepml_nb.data import fetching
 from hepml_nb.data.manifest import places
