@@ -78,8 +78,8 @@ def add(arguments: argparse.Namespace) -> int:
         print(f"beware: {trap}")
     for notebook, why in off.items():
         print(f"disabled: {notebook} needs {why}")
-    for notebook in _notebooks(about.topic):
-        if notebook not in off:
+    for notebook, metadata in _notebooks(about.topic).items():
+        if notebook not in off and about.schema in _schemas(metadata):
             print(f"now: hepml-nb run {notebook} --dataset {about.name}")
     return 0
 
@@ -90,14 +90,14 @@ def disabled(topic: str, lacking: Iterable[str]) -> dict[str, str]:
     What a notebook needs is what the methods that it trains need (`hepml.trained` in its metadata and the registry of
     the topic), the label that they learn, and what its metadata names in `hepml.columns`.
     """
-    import importlib
+    import importlib.util
 
     lacking = set(lacking)
     found = {}
     for notebook, metadata in _notebooks(topic).items():
         needs = set(metadata.get("columns", ()))
         names = metadata.get("trained", ())
-        if names:
+        if names and importlib.util.find_spec(f"hepml_nb.{topic}"):
             needs.add("label")
             methods = importlib.import_module(f"hepml_nb.{topic}").methods()
             needs |= {column for name in names if name in methods for column in methods[name].cls.columns}
@@ -113,6 +113,15 @@ def _notebooks(topic: str) -> dict[str, dict[str, Any]]:
 
     names = [name for name in discover() if name.split("/")[0] == topic]
     return {name: dict(info(find(name)).metadata) for name in names if "dataset" in read_parameters(name)}
+
+
+def _schemas(metadata: dict[str, Any]) -> set[str]:
+    """Return the schemas of the datasets that a notebook shows."""
+    from hepml_nb import data
+    from hepml_nb.data.manifest import places
+
+    known = places()
+    return {data.manifest(name).schema for name in metadata.get("datasets", ()) if name in known}
 
 
 def _asked(name: str) -> bool:

@@ -55,7 +55,8 @@ class Survey:
 
 
 def survey(files: Sequence[str | Path], tree: str | None = None) -> Survey:
-    """Look at files (paths or globs) of one layout; `tree` is a ROOT tree or an HDF5 group.
+    """Look at files (paths or globs) of one layout; `tree` is a ROOT tree (default: `Events` or `Delphes`, else
+    the largest) or an HDF5 group.
 
     Raises NotFound for a file or tree that is not there, InputError for formats that are not read, mixed layouts,
     damaged and empty files.
@@ -66,6 +67,8 @@ def survey(files: Sequence[str | Path], tree: str | None = None) -> Survey:
         one, other = paths[0], next(path for path in paths if kinds[path] != kinds[paths[0]])
         raise InputError(f"{one} and {other} are not of one format; add them as two datasets.")
     if kinds[paths[0]] == "ROOT":
+        trees = look(paths[0]).trees if tree is None else {}  # by size alone, bookkeeping may come before a few events
+        tree = tree or next((name for name in ("Events", "Delphes") if name in trees), None)
         seen = [look(path, tree) for path in paths]
         odd = next((one for one in seen if one.layout != seen[0].layout), None)
         if odd is not None:

@@ -102,6 +102,10 @@ def test_objects_are_refused_and_never_unpickled(tmp_path):
 def test_trees_and_groups_are_named(tmp_path):
     path = written(tmp_path / "a.root")
     assert survey([path]).tree == "jets"  # the largest
+    with uproot.recreate(tmp_path / "cms.root") as file:
+        file.mktree("Events", {"x": np.float32}).extend({"x": np.zeros(2, np.float32)})
+        file.mktree("ParameterSets", {"x": np.float32}).extend({"x": np.zeros(30, np.float32)})
+    assert survey([tmp_path / "cms.root"]).tree == "Events"  # though it is the smaller
     assert set(survey([path], "few").fields) == {"x"}
     with pytest.raises(NotFound, match=r"no tree 'jet'; did you mean 'jets'\? Known: few, jets"):
         survey([path], "jet")
