@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from hepml_nb.core import InputError
-from hepml_nb.data.readers.lhco_features import Frame, masses_of, opened
+from hepml_nb.data.frames import Frame, opened
+from hepml_nb.data.readers.lhco_features import masses_of
 
 __all__ = ["count", "read"]
 

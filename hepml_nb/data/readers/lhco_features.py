@@ -1,4 +1,4 @@
-"""LHC Olympics files of jet features (arXiv:2101.08320): pandas tables in HDF5, read without unpickling anything.
+"""LHC Olympics files of jet features (arXiv:2101.08320): pandas tables in HDF5.
 
 The columns are pxj1, pyj1, pzj1, mj1, tau1j1, tau2j1, tau3j1 (GeV), the same of j2 and, in most files, label. Some
 versions of pandas number the columns instead of naming them; then the published order is taken. The parametric files
@@ -7,39 +7,18 @@ add the masses of X and Y.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hepml_nb.core import InputError, NotFound, suggest
+from hepml_nb.core import InputError, suggest
+from hepml_nb.data.frames import opened
 
-__all__ = ["COLUMNS", "Frame", "count", "masses_of", "opened", "read"]
+__all__ = ["COLUMNS", "count", "masses_of", "read"]
 
 COLUMNS = tuple(f"{name}j{jet}" for jet in (1, 2) for name in ("px", "py", "pz", "m", "tau1", "tau2", "tau3"))
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A pandas table in an open HDF5 file: its column names, number of rows and the blocks that hold the values."""
-
-    path: Path
-    names: list[str]
-    rows: int
-    blocks: list[Any]
-
-    def take(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        """Return rows [start, stop) as {name: (rows,)}; raise InputError where nothing lies there, or for NaN."""
-        if not start < min(stop, self.rows):
-            raise InputError(f"{self.path} has {self.rows} events; nothing lies between {start} and {stop}.")
-        values = np.concatenate([block[start:stop].astype(np.float64) for block in self.blocks], axis=1)
-        if not np.isfinite(values).all():
-            row = start + int(np.argwhere(~np.isfinite(values))[0, 0])
-            raise InputError(f"{self.path}: row {row} holds NaN or infinity.")
-        return dict(zip(self.names, values.T, strict=True))
 
 
 def count(path: Path, **options: Any) -> int:
@@ -90,60 +69,3 @@ def masses_of(truth: Any, masses: Sequence[float], at: dict[str, Any]) -> list[n
     return [
         np.select(kinds, [0.0, np.nan], there.get(name, mass)) for name, mass in zip(("mx", "my"), masses, strict=True)
     ]
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Frame]:
-    """Open the only pandas table of an HDF5 file, in its fixed or its table format."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise NotFound("reading the public files needs h5py: pip install 'hepml-nb[public]'.") from error
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"{path} is no HDF5 file, or it is damaged: {error}") from error
-    with file:
-        groups = [key for key in file if isinstance(file[key], h5py.Group)]
-        tables = [file[key] for key in groups if "block0_values" in file[key] or "table" in file[key]]
-        if len(tables) != 1:
-            raise InputError(
-                f"{path} holds {len(tables)} pandas tables ({', '.join(file) or 'nothing'}); expected one."
-            )
-        yield _columnar(path, tables[0]) if "table" in tables[0] else _fixed(path, tables[0])
-
-
-def _fixed(path: Path, group: Any) -> Frame:
-    blocks, names = [], []
-    for i in range(sum(key.endswith("_values") for key in group)):
-        values, items = group[f"block{i}_values"], group[f"block{i}_items"]
-        if values.dtype.kind not in "fiu" or items.dtype.kind not in "Siu":
-            raise InputError(f"{path}: block {i} holds pickled objects, which are not read; expected numbers.")
-        blocks.append(values)
-        names += [item.decode() if isinstance(item, bytes) else str(item) for item in items[:].tolist()]
-    return Frame(Path(path), names, len(blocks[0]), blocks)
-
-
-class _Fields:
-    """The values of a pandas table of the table format: fields of a compound dataset, side by side."""
-
-    def __init__(self, table: Any, fields: list[str]) -> None:
-        self.table, self.fields = table, fields
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        part = self.table[rows]
-        return np.concatenate([part[name].reshape(len(part), -1) for name in self.fields], axis=1)
-
-
-def _columnar(path: Path, group: Any) -> Frame:
-    """Return the table; the names of columns in shared blocks are pickled there, so these are numbered."""
-    table = group["table"]
-    fields = [name for name in table.dtype.names if name != "index"]
-    names: list[str] = []
-    for name in fields:
-        kind = table.dtype[name]
-        if kind.base.kind not in "fiu":
-            raise InputError(f"{path}: column {name!r} holds no numbers.")
-        width = int(np.prod(kind.shape, dtype=int))
-        names += [str(len(names) + i) for i in range(width)] if name.startswith("values_block") else [name]
-    return Frame(Path(path), names, len(table), [_Fields(table, fields)])

@@ -7,25 +7,22 @@ tops.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import numpy as np
 
-from hepml_nb.core import InputError, NotFound, progress, suggest
+from hepml_nb.core import InputError
+from hepml_nb.data.frames import opened
 
 __all__ = ["count", "read"]
-
-_BLOCK = 20_000
 
 
 def count(path: Path) -> int:
     """Return the number of jets in a file; raise InputError for another layout."""
-    with _opened(path) as store:
-        return int(store.get_storer("table").nrows)
+    with opened(path, "table") as frame:
+        return frame.rows
 
 
 def read(path: Path, start: int, stop: int, *, label: int | None = None) -> Any:
@@ -33,44 +30,23 @@ def read(path: Path, start: int, stop: int, *, label: int | None = None) -> Any:
 
     Raises InputError for another layout, NaN or a jet without constituents.
     """
-    with _opened(path) as store:
-        rows = int(store.get_storer("table").nrows)
-        stop = min(stop, rows)
-        blocks = range(start, stop, _BLOCK)
-        parts = [
-            _jets(store.select("table", start=first, stop=min(first + _BLOCK, stop)), first, path)
-            for first in progress(blocks, desc=Path(path).name, unit="block")
-        ]
-    if not parts:
-        raise InputError(f"{path} has {rows} jets; nothing lies between {start} and {stop}.")
-    return ak.concatenate(parts)
+    with opened(path, "table") as frame:
+        most = sum(name.startswith("PX_") for name in frame.names)
+        needed = [f"{name}_{i}" for i in range(most) for name in ("E", "PX", "PY", "PZ")]
+        lacking = [name for name in (*needed, "is_signal_new") if name not in frame.names]
+        if lacking or not most:
+            raise InputError(
+                f"{path}: no column {(lacking or ['PX_0'])[0]!r}; expected E_0, PX_0 ... and is_signal_new."
+            )
+        columns = frame.take(start, stop)
+    values = np.stack([columns[name] for name in needed], axis=-1).reshape(-1, most, 4)
+    return _jets(values, columns["is_signal_new"], start, path)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        import tables  # noqa: F401 - what pandas reads HDF5 tables with
-    except ImportError as error:
-        raise NotFound("reading the public files needs PyTables: pip install 'hepml-nb[public]'.") from error
-    import pandas as pd
-
-    with pd.HDFStore(path, mode="r") as store:
-        if "/table" not in store.keys():  # noqa: SIM118 - the store is no mapping
-            raise InputError(f"{path} has no pandas table 'table'{suggest('table', store.keys())}")
-        yield store
-
-
-def _jets(table: Any, first: int, path: Any) -> Any:
+def _jets(values: np.ndarray, label: np.ndarray, first: int, path: Path) -> Any:
+    """Return the jets of momenta (jets, most, 4) of E, px, py, pz in GeV."""
     from hepml_nb.simulate.jets import delta_phi, from_constituents
 
-    most = sum(name.startswith("PX_") for name in table.columns)
-    needed = [f"{name}_{i}" for i in range(most) for name in ("E", "PX", "PY", "PZ")]
-    lacking = [name for name in (*needed, "is_signal_new") if name not in table.columns]
-    if lacking or not most:
-        raise InputError(f"{path}: no column {(lacking or ['PX_0'])[0]!r}; expected E_0, PX_0 ... and is_signal_new.")
-    values = table[needed].to_numpy(np.float64).reshape(len(table), most, 4)
-    if not np.isfinite(values).all():
-        raise InputError(f"{path}: row {first + int(np.argwhere(~np.isfinite(values))[0, 0])} holds NaN or infinity.")
     mask = values[..., 0] > 0
     if not mask.any(axis=1).all():
         raise InputError(f"{path}: row {first + int(np.argmin(mask.any(axis=1)))} has no constituents.")
@@ -91,6 +67,6 @@ def _jets(table: Any, first: int, path: Any) -> Any:
     kinds = {name: np.int16 if name == "pdg" else np.float32 for name in flat}
     inside = ak.unflatten(ak.zip({name: flat[name].astype(kinds[name]) for name in flat}), mask.sum(axis=1))
     return from_constituents(
-        jet_pt, eta, phi, inside, label=table["is_signal_new"].to_numpy(), matched=np.ones(len(table)),
-        event=np.arange(first, first + len(table)),
+        jet_pt, eta, phi, inside, label=label, matched=np.ones(len(label)),
+        event=np.arange(first, first + len(label)),
     )  # fmt: skip
