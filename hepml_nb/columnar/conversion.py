@@ -9,13 +9,12 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
+from hepml_nb.columnar.classes import particle_classes
 from hepml_nb.columnar.mapping import FLAGS, Plan
 from hepml_nb.core import InputError
 from hepml_nb.simulate.jets import delta_phi, from_constituents
 
-__all__ = ["Piece", "convert", "particle_classes"]
-
-_NEUTRAL_HADRONS = (130, 310, 311, 2112, 3122, 3322)
+__all__ = ["Piece", "convert"]
 
 
 @dataclass(frozen=True)
@@ -244,15 +243,6 @@ def _kinds(raw: Mapping[str, np.ndarray]) -> np.ndarray:
             sign = charge if name == "charged" else -charge if name in ("electron", "muon") else 1
             out = np.where(raw[name].astype(bool), number * sign, out).astype(np.int16)
     return out
-
-
-def particle_classes(pdg: Any) -> np.ndarray:
-    """Return PDG numbers as the jets schema has them: +-211 charged hadron, 22, 130, +-11, +-13, 0 unknown."""
-    pdg = np.rint(np.asarray(pdg, dtype=np.float64)).astype(np.int64)
-    kind = np.abs(pdg)
-    out = np.where(np.isin(kind, (11, 13)), pdg, np.sign(pdg) * 211)
-    out = np.where(kind == 22, 22, np.where(np.isin(kind, _NEUTRAL_HADRONS), 130, out))
-    return np.asarray(out, dtype=np.int16)
 
 
 def _showers(table: _Rows) -> Piece:

@@ -9,6 +9,7 @@ import awkward as ak
 import numpy as np
 from coffea.processor import ProcessorABC
 
+from hepml_nb.columnar.classes import particle_classes
 from hepml_nb.columnar.files import Reads
 from hepml_nb.columnar.matching import ORIGINS, match_origin, nearest
 from hepml_nb.columnar.processors import Cutflow, event_weights
@@ -17,9 +18,6 @@ from hepml_nb.simulate import jets as simulated
 from hepml_nb.simulate.jets import delta_phi
 
 __all__ = ["JetSkim"]
-
-_HF = {1: 130, 2: 22}
-"""CMS's numbers for forward-calorimeter deposits, hadronic and electromagnetic."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ class JetSkim(ProcessorABC):  # type: ignore[misc]
         jet = jet[sort]
         columns = {"pt": pt[sort], "deta": eta[sort] - flat["eta"][jet], "dphi": delta_phi(phi[sort], flat["phi"][jet])}
         kinds = {name: column.astype(np.float32) for name, column in columns.items()}
-        kinds["pdg"] = _classes(pdg[sort])
+        kinds["pdg"] = particle_classes(pdg[sort])
         sizes = np.bincount(jet, minlength=len(keep))
         keep &= sizes > 0
         found = {name: flat[name][keep] for name in ("pt", "eta", "phi", "rank")}
@@ -148,7 +146,7 @@ class JetSkim(ProcessorABC):  # type: ignore[misc]
         flat = dict(zip(("event", "pt", "eta", "phi", "pdg"), (column[sort] for column in (event, *rest)), strict=True))
         seen = (flat["pt"] > 0) & np.isfinite(flat["eta"])
         flat = {name: column[seen] for name, column in flat.items()}
-        flat["pdg"] = _classes(flat["pdg"])
+        flat["pdg"] = particle_classes(flat["pdg"])
         return simulated.find(flat, len(events), self.pt, radius=self.radius, eta_max=self.eta, hardest=self.hardest)
 
     def _truth(self, events: Any, found: Any) -> dict[str, np.ndarray]:
@@ -178,15 +176,6 @@ class JetSkim(ProcessorABC):  # type: ignore[misc]
 
 _EFLOW = {"Track": "PT", "Photon": "ET", "NeutralHadron": "ET"}
 _NEUTRAL = {"Photon": 22, "NeutralHadron": 130}
-
-
-def _classes(pdg: Any) -> np.ndarray:
-    """Return the particle classes of the jets schema: +-211, +-11, +-13, 22, 130."""
-    kind = np.abs(np.asarray(pdg))
-    simple = np.where(np.isin(kind, (11, 13)), pdg, np.sign(pdg) * 211)
-    for number, stands_for in ((22, 22), (130, 130), *_HF.items()):
-        simple = np.where(kind == number, stands_for, simple)
-    return np.asarray(simple, dtype=np.int16)
 
 
 def _particles(events: Any) -> Any:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hepml_nb import data
-from hepml_nb.columnar.conversion import convert, particle_classes
+from hepml_nb.columnar.classes import particle_classes
+from hepml_nb.columnar.conversion import convert
 from hepml_nb.columnar.inspection import survey
 from hepml_nb.columnar.mapping import Label, Plan, Take, parse
 from hepml_nb.columnar.proposing import propose
