@@ -12,7 +12,7 @@ import awkward as ak
 import psutil
 import pytest
 
-from hepml_nb.core import RunError
+from hepml_nb.core import RunError, client
 from hepml_nb.data.farm import Chunk, make, read_chunk
 
 from .conftest import Toy
@@ -110,3 +110,16 @@ def test_a_killed_worker_is_reported_and_the_rest_made_by_any_number_of_workers(
         assert copy.read_bytes() == chunk.path.read_bytes()
         assert len(jets) == 5
     assert not ak.array_equal(first[0].pt, first[1].pt)
+
+
+def test_a_dask_cluster_makes_the_same_bytes(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [Chunk("sbibm", {"task_name": "two_moons"}, 0, "train/all", index, 50) for index in range(3)]
+    said: list[str] = []
+    with client(workers=2) as cluster:
+        records = make(pieces, say=said.append, client=cluster)
+    assert [record["n"] for record in records] == [50, 50, 50]
+    assert said[-1].startswith("3/3 chunks")
+    made = [chunk.path.read_bytes() for chunk in pieces]
+    monkeypatch.setenv("HEPML_NB_CACHE", str(tmp_path / "other"))
+    make(pieces, workers=1)
+    assert [chunk.path.read_bytes() for chunk in pieces] == made
