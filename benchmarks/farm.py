@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="100 jets, 2 rounds, costs of two manifests")
     parser.add_argument("--only", choices=("loop", "processes", "costs"))
+    parser.add_argument(
+        "--job", choices=("same job", "particle level", "batching alone"), help="of the loop, only this"
+    )
     args = parser.parse_args()
     if args.quick:
         args.jets, args.rounds = 100, 2
@@ -62,6 +65,7 @@ def against_a_loop(args: argparse.Namespace) -> None:
             lambda seed, n, p=process: particles(p, seed, n, hard=NARROW),
             lambda seed, n, p=process: loop(p, seed, n, detect=False, hard=NARROW),
         )
+    jobs = {key: pair for key, pair in jobs.items() if args.job in (None, key[1])}
     rates: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in jobs}
     for seed in range(args.rounds + 1):
         for key, pair in jobs.items():
