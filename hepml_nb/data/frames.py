@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from hepml_nb.core import InputError, NotFound, suggest
+from hepml_nb.core import InputError, suggest
+from hepml_nb.data.opening import hdf5
 
 __all__ = ["Frame", "opened"]
 
@@ -42,16 +43,8 @@ def opened(path: Path, key: str | None = None) -> Iterator[Frame]:
 
     Raises InputError for a file that is no HDF5, has no such table, or holds objects in the place of numbers.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise NotFound("reading the public files needs h5py: pip install 'hepml-nb[public]'.") from error
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"{path} is no HDF5 file, or it is damaged: {error}") from error
-    with file:
-        groups = [name for name in file if isinstance(file[name], h5py.Group)]
+    with hdf5(path) as file:
+        groups = [name for name in file if hasattr(file[name], "keys")]
         tables = [name for name in groups if "block0_values" in file[name] or "table" in file[name]]
         if key is not None and key not in tables:
             raise InputError(f"{path} has no pandas table {key!r}{suggest(key, tables)}")

@@ -15,7 +15,8 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from hepml_nb.core import InputError, NotFound, suggest
+from hepml_nb.core import InputError, suggest
+from hepml_nb.data.opening import hdf5
 
 __all__ = ["count", "read"]
 
@@ -52,19 +53,11 @@ def read(path: Path, start: int, stop: int, *, label: int | None = None) -> Any:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    try:
-        import h5py
-    except ImportError as error:
-        raise NotFound("reading the public files needs h5py: pip install 'hepml-nb[public]'.") from error
-    try:
-        file = h5py.File(path, mode="r")
-    except OSError as error:
-        raise InputError(f"{path} is no HDF5 file, or it is cut short: {error}") from error
-    with file:
+    with hdf5(path) as file:
         for name, shape in _SHAPES.items():
             if name not in file:
                 raise InputError(f"{path} has no dataset {name!r}{suggest(name, list(file))}")
-            if not isinstance(file[name], h5py.Dataset) or file[name].dtype.kind not in "fiu":
+            if not hasattr(file[name], "dtype") or file[name].dtype.kind not in "fiu":
                 raise InputError(f"{path}: {name!r} holds no numbers.")
             wanted = (*file["event_info"].shape[:1], *shape)
             if file[name].shape != wanted:

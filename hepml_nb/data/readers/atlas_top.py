@@ -18,7 +18,8 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from hepml_nb.core import InputError, NotFound, atomic_write, lock, suggest
+from hepml_nb.core import InputError, atomic_write, lock, suggest
+from hepml_nb.data.opening import hdf5
 
 __all__ = ["count", "read"]
 
@@ -55,20 +56,12 @@ def read(path: Path, start: int, stop: int, *, label: int | None = None) -> Any:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    try:
-        import h5py
-    except ImportError as error:
-        raise NotFound("reading the public files needs h5py: pip install 'hepml-nb[public]'.") from error
-    try:
-        file = h5py.File(_plain(Path(path)), mode="r")
-    except OSError as error:
-        raise InputError(f"{path} is no HDF5 file, or it is cut short: {error}") from error
-    with file:
+    with hdf5(path, _plain(Path(path))) as file:
         for name in (*_CLUSTERS, *_JETS):
             if name not in file:
                 raise InputError(f"{path} has no dataset {name!r}{suggest(name, list(file))}")
         for name in (*_CLUSTERS, *_JETS, *(name for name in _WEIGHTS if name in file)):
-            if not isinstance(file[name], h5py.Dataset) or file[name].dtype.kind not in "fiub":
+            if not hasattr(file[name], "dtype") or file[name].dtype.kind not in "fiub":
                 raise InputError(f"{path}: {name!r} holds no numbers.")
             shape, jets = file[name].shape, file["fjet_pt"].shape[:1]
             wanted = (jets, (*jets, 1)) if name not in _CLUSTERS else ((*jets, *file["fjet_clus_pt"].shape[1:2]),)

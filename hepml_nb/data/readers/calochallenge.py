@@ -14,7 +14,8 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from hepml_nb.core import InputError, NotFound, progress, suggest
+from hepml_nb.core import InputError, progress, suggest
+from hepml_nb.data.opening import hdf5
 
 __all__ = ["count", "read"]
 
@@ -49,19 +50,11 @@ def read(path: Path, start: int, stop: int, *, label: int | None = None, voxels:
 
 @contextmanager
 def _opened(path: Path, voxels: int) -> Iterator[tuple[Any, Any]]:
-    try:
-        import h5py
-    except ImportError as error:
-        raise NotFound("reading the public files needs h5py: pip install 'hepml-nb[public]'.") from error
-    try:
-        file = h5py.File(path, mode="r")
-    except OSError as error:
-        raise InputError(f"{path} is no HDF5 file, or it is cut short: {error}") from error
-    with file:
+    with hdf5(path) as file:
         for key, shape in (("incident_energies", (1,)), ("showers", (voxels,))):
             if key not in file:
                 raise InputError(f"{path} has no dataset {key!r}{suggest(key, list(file))}")
-            if not isinstance(file[key], h5py.Dataset) or file[key].dtype.kind != "f":
+            if not hasattr(file[key], "dtype") or file[key].dtype.kind != "f":
                 raise InputError(f"{path}: {key!r} holds no floating-point numbers.")
             if file[key].shape[1:] != shape:
                 raise InputError(f"{path}: {key!r} has shape {file[key].shape}; expected (n, {shape[0]}).")

@@ -7,21 +7,20 @@ and simulated data follow one definition.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hepml_nb.core import InputError
+from hepml_nb.data.opening import parquet
 
 __all__ = ["count", "read"]
 
 
 def count(path: Path) -> int:
     """Return the number of events in a file; raise InputError for a file that is no Parquet."""
-    with _opened(path) as file:
+    with parquet(path) as file:
         return int(file.metadata.num_rows)
 
 
@@ -33,7 +32,7 @@ def read(path: Path, start: int, stop: int, *, label: int | None = None) -> Any:
     from hepml_nb.simulate.higgsml import CLASSES, PRIMARY, table
 
     needed = [*PRIMARY, "weights", "detailed_labels"]
-    with _opened(path) as file:
+    with parquet(path) as file:
         lacking = [name for name in needed if name not in file.schema_arrow.names]
         if lacking:
             raise InputError(f"{path}: no column {lacking[0]!r}; expected PRI_*, weights and detailed_labels.")
@@ -60,16 +59,3 @@ def read(path: Path, start: int, stop: int, *, label: int | None = None) -> Any:
     for name, number in CLASSES.items():
         labels[names == name] = number
     return table(columns, weights=columns["weights"].astype(np.float32), label=labels, event=np.arange(start, stop))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is no Parquet file that can be read: {error}") from error
-    with file:
-        yield file

@@ -14,7 +14,8 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from hepml_nb.core import InputError, NotFound
+from hepml_nb.core import InputError
+from hepml_nb.data.opening import hdf5
 
 __all__ = ["count", "read"]
 
@@ -50,15 +51,7 @@ def read(path: Path, start: int, stop: int, *, label: int | None = None, most: i
 
 @contextmanager
 def _opened(path: Path, most: int) -> Iterator[tuple[Any, Any]]:
-    try:
-        import h5py
-    except ImportError as error:
-        raise NotFound("reading the public files needs h5py: pip install 'hepml-nb[public]'.") from error
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"{path} is no HDF5 file, or is damaged: {error}") from error
-    with file:
+    with hdf5(path) as file:
         found = []
         for name, shape in (("particle_features", (most, 4)), ("jet_features", (4,))):
             if name not in file:

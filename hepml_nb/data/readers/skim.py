@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 
 from hepml_nb.core import InputError, suggest
 from hepml_nb.data.manifest import schema as named_schema
+from hepml_nb.data.opening import parquet
 
 __all__ = ["NUMBERED", "count", "read"]
 
@@ -24,7 +23,7 @@ _NEEDED = ("pt", "eta", "phi", "deta", "dphi", "energy")
 
 def count(path: Path, *, schema: str = "jets") -> int:
     """Return the number of records in a file; raise InputError for another layout."""
-    with _opened(path) as file:
+    with parquet(path) as file:
         return int(file.metadata.num_rows)
 
 
@@ -35,7 +34,7 @@ def read(path: Path, start: int, stop: int, *, label: int | None = None, schema:
     values, lists where numbers belong, or constituents and hits that are NaN.
     """
     about = named_schema(schema)
-    with _opened(path) as file:
+    with parquet(path) as file:
         names = file.schema_arrow.names
         if not set(names) & {*about.columns, *about.collections}:
             raise InputError(f"{path} has none of the columns of the schema {schema!r}"
@@ -90,16 +89,3 @@ def _things(path: Path, name: str, things: Any, kinds: dict[str, str]) -> Any:
         if bad.any():
             raise InputError(f"{path}: {int(bad.sum())} of the {name} have a {key} that is NaN or infinite.")
     return ak.zip(columns)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is no Parquet file, or it is cut short: {str(error).splitlines()[0]}") from error
-    with file:
-        yield file

@@ -91,4 +91,4 @@ def test_every_class_is_split_in_order(tmp_path: Path, cache: Path, monkeypatch:
     assert public.counts() == {
         split: dict.fromkeys(classes, n) for split, n in (("train", 28), ("val", 6), ("test", 6))
     }
-    assert sorted(set(ak.to_list(public.split("val").event))) == list(range(28, 34))
+    assert sorted(set(ak.to_list(public.split("val").event % 10**10))) == list(range(28, 34))  # files are told apart
