@@ -101,6 +101,7 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "export",
         "doctor",
         "lab",
+        "apply",
     }
     assert {words[1] for words in LEAVES if words[0] == "data"} == {
         "list",

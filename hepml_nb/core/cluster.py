@@ -28,7 +28,7 @@ def client(address: str | None = None, workers: int | None = None) -> Iterator[A
     n = workers or cores()
     cluster: Any = None
     if address is None:
-        cluster = distributed.LocalCluster(n_workers=n, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+        cluster = distributed.LocalCluster(n_workers=n, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0")
     elif address == "gateway":
         cluster = _package("dask_gateway", "pip install dask-gateway").Gateway().new_cluster()
         cluster.scale(n)

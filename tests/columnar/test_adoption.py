@@ -230,7 +230,8 @@ def test_what_is_missing_is_named_with_what_it_disables(tmp_path, jets):
     off = disabled("tagging", made.lacking)
     assert "constituents" in off["tagging/02_observables_and_networks"]
     assert disabled("tagging", ["gen_pt"]) == {}
-    assert disabled("start", ["constituents"]) == {}  # a topic of notebooks without methods of its own
+    assert disabled("start", ["constituents"]) == {"start/03_your_own_data": "constituents"}  # as it says itself
+    assert disabled("start", ["gen_pt"]) == {}
     with pytest.raises(InputError, match=r"lack the column"):
         tagging.observables(together("bare"))
 
