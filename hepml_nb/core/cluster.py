@@ -28,7 +28,8 @@ def client(address: str | None = None, workers: int | None = None) -> Iterator[A
     n = workers or cores()
     cluster: Any = None
     if address is None:
-        cluster = distributed.LocalCluster(n_workers=n, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0")
+        here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}  # None would mean port 8787, on all of them
+        cluster = distributed.LocalCluster(n_workers=n, threads_per_worker=1, **here)
     elif address == "gateway":
         cluster = _package("dask_gateway", "pip install dask-gateway").Gateway().new_cluster()
         cluster.scale(n)
