@@ -12,5 +12,8 @@ from .layers import mlp as mlp
 from .layers import n_parameters as n_parameters
 from .loop import fit as fit
 from .loop import predict as predict
+from .padded import BucketBatches as BucketBatches
+from .padded import pad as pad
+from .padded import unpad as unpad
 from .sets import DeepSet as DeepSet
 from .sets import set_pool as set_pool

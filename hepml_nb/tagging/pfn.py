@@ -5,36 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import awkward as ak
-import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
 from hepml_nb.core import InputError
-from hepml_nb.learn import DeepSet, FitConfig, RowBatches, SetBatches, Standardise
+from hepml_nb.learn import DeepSet, FitConfig, Standardise
 from hepml_nb.tagging.base import Particles
 from hepml_nb.tagging.checks import check_jets
-from hepml_nb.tagging.networks import NetworkTagger, loss
+from hepml_nb.tagging.networks import loss
+from hepml_nb.tagging.particles import ParticleTagger, particles
 
 __all__ = ["FEATURES", "PFN", "PFNConfig", "PFNNetwork", "features", "loss"]
 
-_FLAGS = {"charged": 211, "photon": 22, "neutral": 130, "electron": 11, "muon": 13}
-_KINEMATICS = ("z", "deta", "dphi")
-FEATURES: tuple[str, ...] = (*_KINEMATICS, "charge", *_FLAGS)
+FEATURES: tuple[str, ...] = ("z", "deta", "dphi", "charge", "charged", "photon", "neutral", "electron", "muon")
 
 
 @dataclass(frozen=True)
 class PFNConfig:
     """phi, f: widths of the per-particle network and of the network on the sum. features: names of FEATURES.
 
-    standardise: shift and scale the features as measured on the training split (the paper does not; it saves
-    epochs). fit: the training; the paper's is Adam, learning rate 1e-3, batches of 500.
+    most: hardest particles taken (None: all). standardise: shift and scale the features as measured on the
+    training split (the paper does not; it saves epochs). fit: the training; the paper's is Adam, learning
+    rate 1e-3, batches of 500.
     """
 
     phi: tuple[int, ...] = (100, 100, 256)
     f: tuple[int, ...] = (100, 100, 100)
     features: tuple[str, ...] = FEATURES
+    most: int | None = None
     standardise: bool = False
     fit: FitConfig = field(
         default_factory=lambda: FitConfig(epochs=50, lr=1e-3, batch_size=500, schedule="constant", patience=8)
@@ -53,22 +50,7 @@ def features(jets: Any, names: tuple[str, ...] = FEATURES) -> Particles:
     Raises InputError for jets without constituents or with values that are not finite.
     """
     check_jets(jets, ("constituents",), method="pfn")
-    return _features(jets, names)
-
-
-def _features(jets: Any, names: tuple[str, ...]) -> Particles:
-    parts = jets.constituents
-    lengths = ak.to_numpy(ak.num(parts)).astype(np.int64)
-    starts = np.cumsum(lengths) - lengths
-    pt, deta, dphi = (ak.to_numpy(ak.flatten(parts[name])).astype(np.float64) for name in ("pt", "deta", "dphi"))
-    pdg = ak.to_numpy(ak.flatten(parts.pdg))
-    z = pt / np.repeat(np.add.reduceat(pt, starts), lengths)
-    centred = {"z": z}
-    for name, value in (("deta", deta), ("dphi", dphi)):
-        centred[name] = value - np.repeat(np.add.reduceat(z * value, starts), lengths)
-    charge = np.sign(pdg) * np.where(np.isin(np.abs(pdg), (11, 13)), -1, np.abs(pdg) == 211)
-    columns = {**centred, "charge": charge, **{name: np.abs(pdg) == code for name, code in _FLAGS.items()}}
-    return Particles(np.stack([columns[name] for name in names], axis=1, dtype=np.float32, casting="unsafe"), lengths)
+    return particles(jets, names)
 
 
 class PFNNetwork(nn.Module):
@@ -93,15 +75,13 @@ _SMALL = PFNConfig(
 )
 
 
-class PFN(NetworkTagger):
+class PFN(ParticleTagger):
     """Particle Flow Network on the constituents: no observables, no padding, no order."""
 
     name = "pfn"
     configs = {"paper": PFNConfig(), "small": _SMALL}  # noqa: RUF012 - a Mapping, never changed
     columns = ("constituents",)
-    inputs = "particles"
-    chunk = 20_000
-    eval_batch = 256
+    bucket = False
 
     @staticmethod
     def network(config: PFNConfig | None = None) -> PFNNetwork:
@@ -112,18 +92,6 @@ class PFN(NetworkTagger):
         """Return the network with fresh weights."""
         return PFNNetwork(self.config)
 
-    def batches(
-        self, x: Any, *targets: npt.NDArray[Any], batch_size: int, seed: int = 0, shuffle: bool = True
-    ) -> RowBatches:
-        """Return batches (values, lengths, *targets)."""
-        return SetBatches(x.values, x.lengths, *targets, batch_size=batch_size, seed=seed, shuffle=shuffle)
-
     def _standardise(self, model: Any, x: Any) -> None:
         if self.config.standardise:
-            model.standardise.fit(torch.as_tensor(x.values))
-
-    def _inputs(self, jets: Any) -> Particles:
-        return _features(jets, self.config.features)
-
-    def _input_names(self) -> list[str]:
-        return list(self.config.features)
+            super()._standardise(model, x)
