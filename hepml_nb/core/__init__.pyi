@@ -3,6 +3,9 @@
 from .bars import progress as progress
 from .bars import quiet as quiet
 from .cluster import client as client
+from .code import code_hash as code_hash
+from .code import imported_modules as imported_modules
+from .code import reached_code as reached_code
 from .errors import HepmlError as HepmlError
 from .errors import InputError as InputError
 from .errors import NotFound as NotFound
@@ -11,7 +14,6 @@ from .errors import suggest as suggest
 from .files import atomic_dir as atomic_dir
 from .files import atomic_write as atomic_write
 from .files import cache_dir as cache_dir
-from .files import code_hash as code_hash
 from .files import content_hash as content_hash
 from .files import golden_dir as golden_dir
 from .files import lock as lock

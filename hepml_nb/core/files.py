@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -22,7 +20,6 @@ __all__ = [
     "atomic_dir",
     "atomic_write",
     "cache_dir",
-    "code_hash",
     "content_hash",
     "golden_dir",
     "lock",
@@ -91,37 +88,6 @@ def content_hash(obj: object, length: int = 16) -> str:
 
     text = json.dumps(obj, sort_keys=True, separators=(",", ":"), default=plain)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def code_hash(*names: str) -> str:
-    """Return a hash of what the named modules or packages do: their syntax trees without docstrings and comments.
-
-    A better comment or a reformatted line keeps the hash, so committed results stay valid; a changed number does not.
-    """
-    return content_hash([(name, _module_trees(name)) for name in sorted(names)])
-
-
-def _module_trees(name: str) -> list[tuple[str, str]]:
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise NotFound(f"there is no module {name!r} whose code could be hashed.")
-    origin = Path(spec.origin)
-    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
-    return [(file.relative_to(origin.parent).as_posix(), _tree_hash(file)) for file in files]
-
-
-def _tree_hash(file: Path) -> str:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
 
 
 def cache_dir() -> Path:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hepml_nb.core import atomic_dir, cache_dir, code_hash, content_hash, lock
+from hepml_nb.core import atomic_dir, cache_dir, code_hash, content_hash, imported_modules, lock, reached_code
 from hepml_nb.runtime.datasets import identity
+from hepml_nb.runtime.methods import method_modules, registered
 from hepml_nb.runtime.notebooks import NotebookLike, code_cells, info, nbformat, read
 from hepml_nb.runtime.provenance import versions
 
@@ -25,6 +26,7 @@ __all__ = ["Entry", "Key", "cache_key", "clear_runs", "entry", "holding", "resul
 
 _SCIENCE = ("notebook", "parameters", "datasets", "code")
 _KEEP = 20  # runs of one notebook
+_DRAWING = ("core", "simulate", "data", "plots", "widgets", "runtime.session", "runtime.tables")
 _PLUMBING = {"core", "data", "runtime", "plots", "widgets", "testing", "cli"}  # cannot change a result's meaning
 
 
@@ -67,20 +69,19 @@ class Entry:
 
 
 def results_key(notebook: NotebookLike, values: Mapping[str, Any], profile: str) -> Key:
-    """Return what the run's numbers rest on: code cells, parameters, datasets, the code of its topic and of stats.
+    """Return what the run's numbers rest on: code cells, parameters, datasets and the physics code it reaches.
 
-    values: every parameter, as `validate` returns them. Comments, Markdown, formatting and library versions are
-    left out, so that committed results go stale only for a reason.
+    values: every parameter, as `validate` returns them. That code is what the cells import, and the registered methods
+    of the topic that they name; all of them where the cells ask for `methods`. Comments, Markdown, formatting and
+    library versions are left out, so that committed results go stale only for a reason.
     """
     node, about = read(notebook), info(notebook)
-    used = _packages(node, about.topic)
-    science = {"stats"} | ({"learn"} if used - {"simulate"} else set()) | used
     return Key(
         {
             "notebook": content_hash([_meaning(cell.source) for cell in code_cells(node)]),
             "parameters": dict(values),
             "datasets": {name: identity(name, profile) for name in _datasets(node, values)},
-            "code": _code(science),
+            "code": _science(node, about.topic),
         }
     )
 
@@ -95,7 +96,7 @@ def cache_key(
         {
             **results_key(notebook, values, profile).parts,
             "texts": content_hash([texts, node.metadata.get("hepml", {})]),
-            "plumbing": _code({"core", "simulate", "data", "plots", "widgets", "runtime.session", "runtime.tables"}),
+            "plumbing": {name: code_hash(f"hepml_nb.{name}") for name in _DRAWING},
             "versions": versions(),
             "env": dict(env or {}),
         }
@@ -164,41 +165,32 @@ def _meaning(source: str) -> str:
         return source
 
 
-def _packages(node: NotebookNode, topic: str) -> set[str]:
-    """Return the packages of hepml_nb whose methods the notebook uses: its topic's and those it imports."""
-    found = {topic} if topic else set()
-    for cell in code_cells(node):
-        try:
-            tree = ast.parse(cell.source)
-        except SyntaxError:
-            continue
-        for statement in ast.walk(tree):
-            found |= _imported(statement)
-    return {name for name in found - _PLUMBING if _exists(name)}
+def _science(node: NotebookNode, topic: str) -> dict[str, str]:
+    """Return {package: hash} of the code that can change the meaning of what the cells record."""
+    source = "\n".join(cell.source for cell in code_cells(node) if _parses(cell.source))
+    tree = ast.parse(source)
+    modules = imported_modules(tree)
+    packages = {topic, "stats", "learn", *(name.split(".")[1] for name in modules)} - _PLUMBING
+    words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    names = {getattr(node, "attr", None) or getattr(node, "name", None) for node in ast.walk(tree)}
+    for package in packages:
+        modules |= set(registered(package).values()) if "methods" in names else method_modules(package, words)
+    within = [f"hepml_nb.{name}" for name in sorted(packages) if _exists(name)]
+    found = reached_code(sorted(modules), within)
+    return {package.removeprefix("hepml_nb."): code for package, code in found.items()}
 
 
-def _imported(statement: ast.AST) -> set[str]:
-    if isinstance(statement, ast.Import):
-        names = [alias.name for alias in statement.names]
-    elif isinstance(statement, ast.ImportFrom) and statement.module == "hepml_nb":
-        return {alias.name for alias in statement.names}
-    elif isinstance(statement, ast.ImportFrom):
-        names = [statement.module or ""]
-    else:
-        return set()
-    return {name.split(".")[1] for name in names if name.startswith("hepml_nb.")}
+def _parses(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except SyntaxError:
+        return False
+    return True
 
 
 def _exists(name: str) -> bool:
-    try:
-        spec = importlib.util.find_spec(f"hepml_nb.{name}")
-    except (ModuleNotFoundError, ValueError):
-        return False
+    spec = importlib.util.find_spec(f"hepml_nb.{name}") if name else None
     return spec is not None and spec.origin is not None
-
-
-def _code(names: set[str]) -> dict[str, str]:
-    return {name: code_hash(f"hepml_nb.{name}") for name in sorted(names) if _exists(name)}
 
 
 def _datasets(node: NotebookNode, values: Mapping[str, Any]) -> list[str]:

@@ -25,9 +25,11 @@ from hepml_nb.core import (
     lock,
     notebooks_dir,
     progress,
+    reached_code,
     suggest,
 )
 from hepml_nb.runtime.datasets import identity
+from hepml_nb.runtime.methods import method_modules
 from hepml_nb.runtime.provenance import revision, versions
 
 __all__ = ["Spec", "SweepReport", "read_spec", "rows", "run_sweep", "sweeps"]
@@ -251,18 +253,19 @@ def _points(grid: Any, name: str) -> Iterator[Point]:
 
 
 def _base_key(spec: Spec) -> dict[str, Any]:
-    """Return what every row of the sweep rests on besides its point: entry, dataset, code."""
-    module = spec.entry.partition(":")[0]
-    package = ".".join(module.split(".")[:2]) if module.startswith("hepml_nb.") else module
-    return {
-        "entry": spec.entry,
-        "dataset": identity(spec.dataset, spec.profile),
-        "code": code_hash(package, "hepml_nb.learn", "hepml_nb.stats"),
-    }
+    """Return what every row of the sweep rests on besides its point and its code: entry and dataset."""
+    return {"entry": spec.entry, "dataset": identity(spec.dataset, spec.profile)}
 
 
 def _key(base: Mapping[str, Any], point: Point) -> str:
-    return content_hash({**base, "point": point})
+    """Return the hash of what a row rests on: the base, the point and the code of the entry and of a method named."""
+    module = base["entry"].partition(":")[0]
+    if not module.startswith("hepml_nb."):
+        return content_hash({**base, "code": code_hash(module, "hepml_nb.learn", "hepml_nb.stats"), "point": point})
+    topic = module.split(".")[1]
+    roots = sorted({module} | method_modules(topic, point.values()))
+    code = reached_code(roots, [f"hepml_nb.{name}" for name in sorted({topic, "learn", "stats"})])
+    return content_hash({**base, "code": code, "point": point})
 
 
 def _point_name(point: Point) -> str:

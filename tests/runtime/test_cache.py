@@ -53,9 +53,19 @@ def test_a_comment_keeps_the_results_key_and_a_number_does_not(build: Any) -> No
     assert keys[0] == keys[1] != keys[2]
 
 
+def code_of(cell: str, build: Any) -> dict[str, str]:
+    return dict(runs.results_key(build("from hepml_nb import tagging\n" + cell), {}, "smoke").parts["code"])
+
+
 def test_the_results_key_names_the_packages_that_the_notebook_uses(build: Any) -> None:
-    node = build("from hepml_nb import simulate, data, plots\nfrom hepml_nb.learn import fit")
-    assert set(runs.results_key(node, {}, "smoke").parts["code"]) == {"learn", "simulate", "stats"}
+    cell = "from hepml_nb import simulate, data, plots, stats\nfrom hepml_nb.learn import fit\nsimulate.Detector()"
+    assert set(code_of(cell, build)) == {"learn", "simulate", "stats", "tagging"}
+
+
+def test_only_the_methods_that_cells_name_count(build: Any) -> None:
+    calls = ("tagging.labels_of", "tagging.make('cut')", "tagging.make('pfn')", "tagging.methods()")
+    assert len({code_of(call, build)["tagging"] for call in calls}) == 4
+    assert "tagging" not in code_of("tagging.make('no such')", build)
 
 
 def test_outputs_do_not_count(build: Any) -> None:
