@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
@@ -39,6 +41,13 @@ class NetworkTagger(Tagger):
         super().__init__(config)
         self.model: nn.Module | None = None
         self.history = History()
+        self.dtype: Any = np.float32
+
+    def double(self) -> Self:
+        """Return a copy that computes in float64, its inputs too: for checks that look at small changes of a score."""
+        twin = copy.copy(self)
+        twin.model, twin.dtype = copy.deepcopy(self._fitted()).double(), np.float64
+        return twin
 
     @property
     def n_parameters(self) -> int:

@@ -19,11 +19,16 @@ __all__ = ["MOMENTA", "PARTICLE_FEATURES", "ParticleTagger", "check_features", "
 
 Columns = dict[str, npt.NDArray[Any]]
 
-_FLAGS = {"charged": 211, "photon": 22, "neutral": 130, "electron": 11, "muon": 13}
+_HADRONS = (211, 321, 2212)  # charged; where a data set does not tell them apart, all are 211
+_FLAGS = {"charged": _HADRONS, "photon": (22,), "neutral": (130, 2112), "electron": (11,), "muon": (13,)}
+_IDENTITY = {"pion": (211,), "kaon": (321,), "proton": (2212,)}
+_TRACK = ("d0", "d0err", "dz", "dzerr", "d0sig", "dzsig")
 _CENTRED = ("z", "deta", "dphi")
 _AXIS = ("deta_axis", "dphi_axis", "dr", "log_pt", "log_e", "log_pt_rel", "log_e_rel")
 MOMENTA = ("e", "px", "py", "pz")
-PARTICLE_FEATURES: tuple[str, ...] = (*_CENTRED, *_AXIS, *MOMENTA, "charge", *_FLAGS)
+PARTICLE_FEATURES: tuple[str, ...] = (
+    *_CENTRED, *_AXIS, *MOMENTA, "charge", *_FLAGS, *_IDENTITY, *_TRACK
+)  # fmt: skip
 """Columns that `particles` can make."""
 
 
@@ -36,7 +41,7 @@ def check_features(names: Sequence[str]) -> None:
         raise InputError(f"features={list(names)}; expected at least one, none twice.")
 
 
-def particles(jets: Any, names: Sequence[str], most: int | None = None) -> Particles:
+def particles(jets: Any, names: Sequence[str], most: int | None = None, dtype: Any = np.float32) -> Particles:
     """Return columns (sum of lengths, len(names)) of each jet's `most` hardest particles (None: all), hardest first.
 
     z: share of the scalar pt sum of the particles taken; deta, dphi (rad): relative to their pt-weighted centroid, as
@@ -44,6 +49,7 @@ def particles(jets: Any, names: Sequence[str], most: int | None = None) -> Parti
     log_pt_rel, log_e_rel: of the share of the jet's pt and energy (ParticleNet's seven, arXiv:1902.08570).
     e, px, py, pz (GeV): massless, in the laboratory. charge: +-1 or 0; flags 0 or 1 for charged hadron, photon, neutral
     hadron, electron, muon. Jets are not checked here: `check_jets` does. Laboratory columns need the jet's eta and phi.
+    dtype: of the values; float64 where small changes of a score are looked at.
     """
     parts = jets.constituents
     parts = parts[ak.argsort(parts.pt, axis=1, ascending=False, stable=True)]
@@ -53,13 +59,15 @@ def particles(jets: Any, names: Sequence[str], most: int | None = None) -> Parti
     wanted = set(names)
     flat = {name: ak.to_numpy(ak.flatten(parts[name])).astype(np.float64) for name in ("pt", "deta", "dphi")}
     pdg = ak.to_numpy(ak.flatten(parts.pdg))
-    columns: Columns = {name: np.abs(pdg) == code for name, code in _FLAGS.items()}
-    columns["charge"] = np.sign(pdg) * np.where(np.isin(np.abs(pdg), (11, 13)), -1, np.abs(pdg) == 211)
+    columns: Columns = {name: np.isin(np.abs(pdg), codes) for name, codes in (_FLAGS | _IDENTITY).items()}
+    columns["charge"] = np.sign(pdg) * np.where(np.isin(np.abs(pdg), (11, 13)), -1, columns["charged"])
+    if wanted & set(_TRACK):
+        columns |= _track(parts, flat["dphi"])
     if wanted & set(_CENTRED):
         columns |= _centred(flat, lengths)
     if wanted & {*_AXIS, *MOMENTA}:
         columns |= _absolute(jets, flat, lengths)
-    return Particles(np.stack([columns[name] for name in names], axis=1, dtype=np.float32, casting="unsafe"), lengths)
+    return Particles(np.stack([columns[name] for name in names], axis=1, dtype=dtype, casting="unsafe"), lengths)
 
 
 def _centred(flat: Columns, lengths: npt.NDArray[np.int64]) -> Columns:
@@ -83,6 +91,20 @@ def _absolute(jets: Any, flat: Columns, lengths: npt.NDArray[np.int64]) -> Colum
         "log_pt": np.log(pt), "log_e": np.log(e), "log_e_rel": np.log(e / total["e"]),
         "log_pt_rel": np.log(pt / np.hypot(total["px"], total["py"])),
     }  # fmt: skip
+
+
+def _track(parts: Any, dphi: npt.NDArray[Any]) -> Columns:
+    if missing := [name for name in ("d0val", "d0err", "dzval", "dzerr") if name not in parts.fields]:
+        raise InputError(f"constituents lack {missing}; jet-origin and jetclass have impact parameters.")
+    out: Columns = {}
+    for name in ("d0", "dz"):
+        value, error = (ak.to_numpy(ak.flatten(parts[f"{name}{kind}"])).astype(np.float64) for kind in ("val", "err"))
+        seen = error > 0
+        out[name], out[f"{name}err"] = np.where(seen, np.tanh(value), 0), np.clip(error, 0, 1)
+        size = np.log1p(np.abs(np.divide(value, error, out=np.zeros_like(value), where=seen)))
+        # d0 = (x py - y px) / pt, so the point of closest approach lies along the jet axis where d0 sin(dphi) > 0
+        out[f"{name}sig"] = size * np.sign(value * np.sin(dphi) if name == "d0" else value)
+    return out
 
 
 class ParticleTagger(NetworkTagger):
@@ -120,7 +142,7 @@ class ParticleTagger(NetworkTagger):
             model.standardise.fit(torch.as_tensor(x.values))
 
     def _inputs(self, jets: Any) -> Particles:
-        return particles(jets, self.config.features, self.config.most)
+        return particles(jets, self.config.features, self.config.most, self.dtype)
 
     def _input_names(self) -> list[str]:
         return [*self.config.features, *([f"hardest {self.config.most}"] if self.config.most else [])]
