@@ -15,28 +15,28 @@ from hepml_nb.learn import BucketBatches, RowBatches, SetBatches, predict
 from hepml_nb.tagging.base import Particles, Scores
 from hepml_nb.tagging.networks import NetworkTagger
 
-__all__ = ["MOMENTA", "PARTICLE_FEATURES", "ParticleTagger", "check_features", "particles"]
+__all__ = ["MOMENTA", "PARTICLE_FEATURES", "TRACK_FEATURES", "ParticleTagger", "check_features", "particles"]
 
 Columns = dict[str, npt.NDArray[Any]]
 
 _HADRONS = (211, 321, 2212)  # charged; where a data set does not tell them apart, all are 211
 _FLAGS = {"charged": _HADRONS, "photon": (22,), "neutral": (130, 2112), "electron": (11,), "muon": (13,)}
 _IDENTITY = {"pion": (211,), "kaon": (321,), "proton": (2212,)}
-_TRACK = ("d0", "d0err", "dz", "dzerr", "d0sig", "dzsig")
 _CENTRED = ("z", "deta", "dphi")
 _AXIS = ("deta_axis", "dphi_axis", "dr", "log_pt", "log_e", "log_pt_rel", "log_e_rel")
 MOMENTA = ("e", "px", "py", "pz")
-PARTICLE_FEATURES: tuple[str, ...] = (
-    *_CENTRED, *_AXIS, *MOMENTA, "charge", *_FLAGS, *_IDENTITY, *_TRACK
-)  # fmt: skip
-"""Columns that `particles` can make."""
+PARTICLE_FEATURES: tuple[str, ...] = (*_CENTRED, *_AXIS, *MOMENTA, "charge", *_FLAGS, *_IDENTITY)
+"""Columns that `particles` can make of any jets."""
+TRACK_FEATURES = ("d0", "d0err", "dz", "dzerr", "d0sig", "dzsig")
+"""Columns that it can make where constituents have impact parameters."""
 
 
 def check_features(names: Sequence[str]) -> None:
-    """Raise InputError with the nearest that exists unless all names are PARTICLE_FEATURES, none twice."""
+    """Raise InputError with the nearest that exists unless all names are known features, none twice."""
+    known = (*PARTICLE_FEATURES, *TRACK_FEATURES)
     for name in names:
-        if name not in PARTICLE_FEATURES:
-            raise InputError(f"features={list(names)}: {name!r} is unknown{suggest(str(name), PARTICLE_FEATURES)}")
+        if name not in known:
+            raise InputError(f"features={list(names)}: {name!r} is unknown{suggest(str(name), known)}")
     if len(set(names)) < len(names) or not names:
         raise InputError(f"features={list(names)}; expected at least one, none twice.")
 
@@ -48,7 +48,11 @@ def particles(jets: Any, names: Sequence[str], most: int | None = None, dtype: A
     for EFN and PFN (arXiv:1810.05165). deta_axis, dphi_axis, dr: relative to the jet axis; log_pt, log_e: of GeV;
     log_pt_rel, log_e_rel: of the share of the jet's pt and energy (ParticleNet's seven, arXiv:1902.08570).
     e, px, py, pz (GeV): massless, in the laboratory. charge: +-1 or 0; flags 0 or 1 for charged hadron, photon, neutral
-    hadron, electron, muon. Jets are not checked here: `check_jets` does. Laboratory columns need the jet's eta and phi.
+    hadron, electron, muon, and for pion, kaon, proton where the data set tells them apart. d0, dz: tanh of the impact
+    parameters in mm, d0err, dzerr: their errors, at most 1 mm (as arXiv:2202.03772); d0sig, dzsig: sign * log(1 +
+    |value / error|), the sign of d0sig that of the flight along the jet axis; all 0 where there is no track. Jets are
+    not checked here: `check_jets` does. Laboratory columns need the jet's eta and phi. Raises InputError where columns
+    ask for impact parameters that the constituents do not have.
     dtype: of the values; float64 where small changes of a score are looked at.
     """
     parts = jets.constituents
@@ -61,7 +65,7 @@ def particles(jets: Any, names: Sequence[str], most: int | None = None, dtype: A
     pdg = ak.to_numpy(ak.flatten(parts.pdg))
     columns: Columns = {name: np.isin(np.abs(pdg), codes) for name, codes in (_FLAGS | _IDENTITY).items()}
     columns["charge"] = np.sign(pdg) * np.where(np.isin(np.abs(pdg), (11, 13)), -1, columns["charged"])
-    if wanted & set(_TRACK):
+    if wanted & set(TRACK_FEATURES):
         columns |= _track(parts, flat["dphi"])
     if wanted & set(_CENTRED):
         columns |= _centred(flat, lengths)

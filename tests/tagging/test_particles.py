@@ -49,3 +49,28 @@ def test_an_unknown_feature_is_named_with_the_nearest():
         check_features(("log_p",))
     with pytest.raises(InputError, match="none twice"):
         check_features(("z", "z"))
+
+
+def test_kaons_and_protons_are_charged_hadrons_too():
+    codes = np.array([211, -321, 2212, 22, 130, 11, -13])
+    jets = ak.zip({"eta": [0.0], "phi": [0.0], "constituents": ak.Array([[
+        {"pt": float(9 - i), "deta": 0.1, "dphi": 0.1, "pdg": int(code)} for i, code in enumerate(codes)
+    ]])}, depth_limit=1)  # fmt: skip
+    x, _ = particles(jets, ("charge", "charged", "pion", "kaon", "proton", "neutral"))
+    np.testing.assert_array_equal(x[:, 0], [1, -1, 1, 0, 0, -1, 1])
+    np.testing.assert_array_equal(x[:, 1], [1, 1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(x[:, 2:5].argmax(1)[:3], [0, 1, 2])
+    np.testing.assert_array_equal(x[:, 5], [0, 0, 0, 0, 1, 0, 0])
+
+
+def test_impact_parameters_are_signed_along_the_flight_and_zero_without_a_track():
+    rows = [(2.0, 0.1, 0.01, 0.001), (1.0, 0.1, -0.01, 0.001), (0.5, -0.1, -0.01, 0.001), (0.4, 0.1, 0.0, 0.0)]
+    inside = [{"pt": pt, "deta": 0.0, "dphi": dphi, "pdg": 211 if error else 22, "d0val": d0, "d0err": error,
+               "dzval": -d0, "dzerr": error} for pt, dphi, d0, error in rows]  # fmt: skip
+    jets = ak.zip({"eta": [0.0], "phi": [0.0], "constituents": ak.Array([inside])}, depth_limit=1)
+    x, _ = particles(jets, ("d0", "d0err", "d0sig", "dzsig"))
+    np.testing.assert_allclose(x[:, 0], np.tanh([0.01, -0.01, -0.01, 0]), rtol=1e-5)
+    np.testing.assert_allclose(x[:, 2], np.log(11) * np.array([1, -1, 1, 0]), rtol=1e-4)
+    np.testing.assert_allclose(x[:, 3], np.log(11) * np.array([-1, 1, 1, 0]), rtol=1e-4)
+    with pytest.raises(InputError, match=r"lack \['d0val'.*jet-origin and jetclass"):
+        particles(JETS, ("z", "d0"))
