@@ -92,6 +92,11 @@ def _add_sweep(commands: Any) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="at most N points now")
     parser.add_argument("--minutes", type=positive, metavar="M", help="start no point that would end later than this")
     parser.add_argument("--rerun-stale", action="store_true", help="also points of older code or data")
+    parser.add_argument(
+        "--confirm",
+        action="store_true",
+        help="run one stale row of each method again; keep all where it is equal",
+    )
     parser.add_argument("--out", metavar="FILE", help="another .jsonl file")
     parser.add_argument("--workers", type=int, metavar="N", help="run N points side by side, through Dask")
     parser.add_argument("--cluster", metavar="ADDRESS", help="tcp://host:port, slurm, htcondor, gateway, ...")
@@ -147,6 +152,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
     if not arguments.sweep:
         return _sweeps(arguments)
+    if arguments.confirm:
+        return _confirm(arguments)
     wants_dask = arguments.workers or arguments.cluster
     with client(arguments.cluster, arguments.workers) if wants_dask else contextlib.nullcontext() as connected:
         report = run_sweep(
@@ -162,6 +169,22 @@ def _sweep(arguments: argparse.Namespace) -> int:
     else:
         print(report)
     return 0
+
+
+def _confirm(arguments: argparse.Namespace) -> int:
+    from hepml_nb.runtime.confirming import confirm
+
+    differing = confirm(arguments.sweep)
+    if arguments.json:
+        print_json(differing)
+    elif differing:
+        words = [
+            (name, f"differs: {', '.join(names)}" if names else "equal, kept") for name, names in differing.items()
+        ]
+        print(table(("method", "what differs in its quickest row, run again"), words))
+    else:
+        print("no row is stale")
+    return 1 if any(differing.values()) else 0
 
 
 def _sweeps(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from .cache import results_key as results_key
 from .compare import Difference as Difference
 from .compare import compare_runs as compare_runs
 from .compare import difference_table as difference_table
+from .confirming import confirm as confirm
 from .contract import problems as problems
 from .export import exercise_cells as exercise_cells
 from .export import export_plain as export_plain

@@ -156,3 +156,25 @@ def test_a_dask_client_runs_the_points(sweep: Path) -> None:
         assert run(client=client).done == 6
     assert [one["row"]["n"] for one in runtime.rows("toys/curve")] == [7] * 6
     assert run().skipped == 6
+
+
+def test_stale_rows_whose_numbers_come_out_equal_are_kept(sweep: Path, tmp_path: Path) -> None:
+    run()
+    module = tmp_path / "toyentry.py"
+    module.write_text(ENTRY + "UNUSED = 1\n")
+    assert run(limit=0).stale == 6
+    assert runtime.confirm("toys/curve", entry="toyentry:run") == {"cut": [], "pfn": []}
+    assert run(limit=0).stale == 0
+    log = (tmp_path / "log").read_text().split()
+    assert len(log) == 8  # one of each method again
+
+
+def test_stale_rows_with_another_number_stay_stale(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    text = ENTRY.replace("np.int64(7)", "np.int64(8 if point['method'] == 'pfn' else 7)")
+    (tmp_path / "toyentry.py").write_text(text)
+    monkeypatch.delitem(sys.modules, "toyentry")
+    assert runtime.confirm("toys/curve", entry="toyentry:run") == {"cut": [], "pfn": ["n"]}
+    assert run(limit=0).stale == 3
