@@ -47,6 +47,7 @@ class Tagger(ABC):
     inputs: ClassVar[str] = "observables"
     deterministic: ClassVar[bool] = False  # the seed changes nothing
     probability: ClassVar[bool] = True  # scores estimate p(signal) at the training's class mix
+    packing: ClassVar[Any] = Particles  # of inputs of unequal length: a NamedTuple, `lengths` (n,) and rows of members
     chunk: ClassVar[int] = 50_000  # jets prepared and scored at a time
 
     def __init__(self, config: Any = None) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepml_nb.core import InputError, Result, atomic_dir, cache_dir, code_hash, content_hash, lock, rng, threads
-from hepml_nb.tagging.base import Particles, Tagger
+from hepml_nb.core import InputError, Result, atomic_dir, cache_dir, content_hash, lock, reached_code, rng, threads
+from hepml_nb.tagging.base import Tagger
 from hepml_nb.tagging.checks import labels_of
 from hepml_nb.tagging.registry import make
 
@@ -79,36 +79,40 @@ def combine(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], dict[str
 
 
 def prepared(dataset: Any, tagger: Tagger) -> Prepared:
-    """Return {split: (inputs, labels)} as memory-mapped arrays; made once per dataset and kind of input."""
-    names = tagger._input_names()
-    code = code_hash("hepml_nb.tagging.observables", "hepml_nb.tagging.pfn")
-    key = content_hash([dataset.identity, dataset.seed, tagger.inputs, names, code])
+    """Return {split: (inputs, labels)} as memory-mapped arrays; made once per dataset and kind of input.
+
+    Inputs are one array (n, ...), or the tagger's `packing`: rows of members, one jet after another, and `lengths`.
+    """
+    maker = type(tagger)._inputs  # where methods inherit it, they share what it makes by the names of the inputs
+    own = repr(tagger.config) if maker.__module__ == type(tagger).__module__ else ""
+    code = reached_code([maker.__module__], ["hepml_nb.tagging"])
+    key = content_hash([dataset.identity, dataset.seed, maker.__qualname__, tagger._input_names(), own, code])
     folder = cache_dir() / "tagging" / f"{tagger.inputs}-{key}"
     with lock(folder.with_suffix(".lock")):
         if not folder.exists():
             with atomic_dir(folder) as aside:
                 for split in ("train", "val", "test"):
                     _store(aside, split, dataset.split(split), tagger)
-    return {split: _read(folder, split) for split in ("train", "val", "test")}
+    return {split: _read(folder, split, tagger.packing) for split in ("train", "val", "test")}
 
 
 def _store(folder: Path, split: str, jets: Any, tagger: Tagger) -> None:
     parts = [tagger.prepare(jets[i : i + tagger.chunk]) for i in range(0, len(jets), tagger.chunk)]
     arrays = {"labels": labels_of(jets)}
-    if isinstance(parts[0], Particles):
-        arrays |= {name: np.concatenate([getattr(p, name) for p in parts]) for name in Particles._fields}
+    if isinstance(parts[0], tuple):
+        arrays |= {name: np.concatenate([getattr(p, name) for p in parts]) for name in tagger.packing._fields}
     else:
         arrays["x"] = np.concatenate(parts)
     for name, array in arrays.items():
         np.save(folder / f"{split}.{name}.npy", array, allow_pickle=False)
 
 
-def _read(folder: Path, split: str) -> tuple[Any, npt.NDArray[np.float32]]:
+def _read(folder: Path, split: str, packing: Any) -> tuple[Any, npt.NDArray[np.float32]]:
     # mode "c" (copy on write): torch wants arrays it could write to
     files = {path.name.split(".")[1]: path for path in folder.glob(f"{split}.*.npy")}
     arrays = {name: np.load(path, mmap_mode="c", allow_pickle=False) for name, path in files.items()}
-    x = arrays["x"] if "x" in arrays else Particles(arrays["values"], np.asarray(arrays["lengths"]))
-    return x, np.asarray(arrays["labels"])
+    labels = np.asarray(arrays.pop("labels"))
+    return (arrays["x"] if "x" in arrays else packing(**arrays)._replace(lengths=np.asarray(arrays["lengths"]))), labels
 
 
 def _part(x: Any, y: npt.NDArray[Any], n: int, seed: int) -> tuple[Any, npt.NDArray[Any]]:
@@ -116,11 +120,14 @@ def _part(x: Any, y: npt.NDArray[Any], n: int, seed: int) -> tuple[Any, npt.NDAr
     if not 2 <= n <= len(y):
         raise InputError(f"train_jets={n} cannot be drawn from a training split of {len(y)} jets.")
     rows = np.sort(rng(seed, "training part", n).permutation(len(y))[:n])
-    if not isinstance(x, Particles):
+    if not isinstance(x, tuple):
         return np.asarray(x[rows]), y[rows]
     keep = np.zeros(len(y), bool)
     keep[rows] = True
-    return Particles(np.asarray(x.values[np.repeat(keep, x.lengths)]), x.lengths[rows]), y[rows]
+    packed: Any = x
+    members = np.repeat(keep, packed.lengths)
+    fields = {name: getattr(packed, name)[rows if name == "lengths" else members] for name in packed._fields}
+    return type(packed)(**{name: np.asarray(column) for name, column in fields.items()}), y[rows]
 
 
 def _joined(key: tuple[str, int], name: str, rows: list[Mapping[str, Any]]) -> Result:
