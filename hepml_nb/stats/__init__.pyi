@@ -17,4 +17,8 @@ from .compare import wasserstein as wasserstein
 from .intervals import clopper_pearson as clopper_pearson
 from .samples import effective_size as effective_size
 from .samples import floor as floor
+from .sculpting import Dependence as Dependence
+from .sculpting import dependence as dependence
+from .sculpting import jensen_shannon as jensen_shannon
+from .sculpting import sculpting as sculpting
 from .twosample import c2st as c2st
