@@ -10,7 +10,8 @@ import numpy as np
 
 from hepml_nb.core import InputError, rng
 
-__all__ = ["CLASSES", "DERIVED", "PRIMARY", "UNDEFINED", "derived", "normalise", "shifted", "table"]
+__all__ = ["CLASSES", "DERIVED", "PRIMARY", "UNDEFINED", "derived", "normalise", "primary", "shifted",
+           "table"]  # fmt: skip
 
 CLASSES: Mapping[str, int] = {"htautau": 0, "ztautau": 1, "ttbar": 2, "diboson": 3}
 """The processes, of which the first is the signal."""
@@ -39,6 +40,26 @@ _THRESHOLD = 26.0
 """Where hadronic taus and jets begin to count, in GeV, once they were shifted."""
 
 _Columns = Mapping[str, np.ndarray]
+
+
+def primary(lepton: Any, tau: Any, jets: Any, met: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the features PRIMARY of events, each (events,), in GeV and rad.
+
+    `lepton` and `tau` are {pt, eta, phi} of each event, zeros standing for None; `jets` is events * var * {pt, eta,
+    phi} without these two, hardest first, and `met` the components of the missing momentum, (events, 2).
+    """
+    columns: dict[str, np.ndarray] = {}
+    for what, thing in (("lep", lepton), ("had", tau)):
+        for name in ("pt", "eta", "phi"):
+            columns[f"PRI_{what}_{name}"] = ak.to_numpy(ak.fill_none(thing[name], 0.0))
+    padded = ak.pad_none(jets, 2, axis=1)
+    for i, which in enumerate(("leading", "subleading")):
+        for name in ("pt", "eta", "phi"):
+            columns[f"PRI_jet_{which}_{name}"] = ak.to_numpy(ak.fill_none(padded[name][:, i], UNDEFINED))
+    columns["PRI_n_jets"] = ak.to_numpy(ak.num(jets))
+    columns["PRI_jet_all_pt"] = ak.to_numpy(ak.sum(jets.pt, axis=1))
+    columns["PRI_met"], columns["PRI_met_phi"] = np.hypot(*met.T), np.arctan2(met[:, 1], met[:, 0])
+    return {name: columns[name] for name in PRIMARY}
 
 
 def _momentum(columns: _Columns, what: str) -> np.ndarray:
@@ -95,9 +116,11 @@ def derived(columns: _Columns) -> dict[str, np.ndarray]:
     return dict(zip(DERIVED, found, strict=True))
 
 
-def table(primary: _Columns, **others: Any) -> Any:
-    """Return records in the schema higgsml of primary features and the other columns, with the derived features."""
-    kept = {name: np.asarray(primary[name]).astype(np.int8 if name == "PRI_n_jets" else np.float32) for name in PRIMARY}
+def table(features: _Columns, **others: Any) -> Any:
+    """Return records in the schema higgsml of primary `features` and the other columns, with the derived features."""
+    kept = {
+        name: np.asarray(features[name]).astype(np.int8 if name == "PRI_n_jets" else np.float32) for name in PRIMARY
+    }
     made = {name: values.astype(np.float32) for name, values in derived(kept).items()}
     return ak.zip({**kept, **made, **others}, depth_limit=1)
 

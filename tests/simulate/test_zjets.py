@@ -13,6 +13,7 @@ from hepml_nb.simulate import recipe, sherpa
 from hepml_nb.simulate.pythia import Pythia, visible
 from hepml_nb.simulate.recipes import zjets
 from hepml_nb.simulate.shapes import LN_RHO_MIN, ratios, shapes
+from hepml_nb.simulate.zjets import of_z, part, total
 
 PARTICLE = np.dtype([("pdg", "=i4"), ("px", "=f4"), ("py", "=f4"), ("pz", "=f4"), ("e", "=f4")])
 
@@ -121,7 +122,7 @@ def test_events_of_sherpa_go_the_same_way(tmp_path: Path, monkeypatch: pytest.Mo
     """Events of Pythia, in a file as Sherpa's plugin writes it, come out as they do from Pythia itself."""
     monkeypatch.setenv("HEPML_NB_CACHE", str(tmp_path))
     size, seed = 112, 3  # what 40 records or fewer take
-    records = Pythia(zjets._Z_AND_PARTON, seed=1, pthat=(250.0, 7000.0), mpi=True).events(size)
+    records = Pythia(zjets.Z_AND_PARTON, seed=1, pthat=(250.0, 7000.0), mpi=True).events(size)
     seen = visible(records)
     number = derive_seed(seed, "sherpa", 0) % 900_000_000 + 1
     path = sherpa.working_folder(zjets.run_card()) / "runs" / f"{number}-{size}.bin"
@@ -135,7 +136,7 @@ def test_events_of_sherpa_go_the_same_way(tmp_path: Path, monkeypatch: pytest.Mo
             stream.write(np.float64(1).tobytes() + np.array([0, len(rows)], np.int32).tobytes() + rows.tobytes())
     found, counters = recipe("zjets")(40, seed=seed, generator="sherpa", label=1)
     assert counters["tried"] == counters["events"] == size
-    z = zjets._sums({name: seen[name][zjets._muons(seen, size)[1]] for name in seen}, size)
+    z = total(part(seen, of_z(seen, size)), size)
     expected = np.hypot(z[0], z[1])[ak.to_numpy(found.event)]
     assert ak.to_numpy(found.gen_z_pt) == pytest.approx(expected, rel=2e-3)
     assert ak.all(found.label == 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import awkward as ak
@@ -12,9 +12,10 @@ from hepml_nb.core import NotFound, rng, suggest
 from hepml_nb.simulate import detector, jets, nanoaod
 from hepml_nb.simulate.pythia import Pythia, visible
 from hepml_nb.simulate.recipe import Recipe
+from hepml_nb.simulate.recipes import tautau, zjets
 from hepml_nb.simulate.substructure import describe
 
-__all__ = ["PROCESSES", "RECIPE", "nano_sample"]
+__all__ = ["PROCESSES", "RECIPE", "distance", "leptons", "nano_sample", "rounded", "sample"]
 
 _TO_MUONS = ("23:onMode = off", "23:onIfAny = 13")
 
@@ -26,8 +27,12 @@ PROCESSES: Mapping[str, tuple[str, ...]] = {
                 "553:onIfMatch = 13 -13"),
     "ttbar": ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on"),
     "dijets": ("HardQCD:all = on", "PhaseSpace:pTHatMin = 100"),
+    "zjets": (*zjets.Z_AND_PARTON, f"PhaseSpace:pTHatMin = {zjets.PTHAT}"),
+    "ztautau": tautau.PROCESSES["ztautau"],
+    "htautau": tautau.PROCESSES["htautau"],
 }  # fmt: skip
-"""Z/gamma* to muons above 50 GeV; Drell-Yan of 7 to 14 GeV; Upsilon(1S) to muons, recoiling; top pairs; jets."""
+"""Z/gamma* to muons above 50 GeV; Drell-Yan of 7 to 14 GeV; Upsilon(1S) to muons, recoiling; top pairs; jets; a Z to
+muons beside a parton, both above 150 GeV; Z and Higgs boson to taus, of which one decays to a lepton."""
 
 _BATCH, _FEW = 200, 25
 """Events per read-out, also of small samples; part of what a seed means, so they are fixed."""
@@ -47,28 +52,43 @@ def nano_sample(
     identification, trigger, b-tagging, pile-up or jet calibration. Generator particles are the hard process, leptons,
     tops and bosons, each with the nearest of them above it as mother.
     """
+    return sample(n, seed, process=process, label=label, ecm=ecm, mpi=mpi, muons=muons)
+
+
+def sample(
+    n: int, seed: int, *, process: str, label: int, ecm: float, mpi: bool, muons: int,
+    more: Callable[[Any, Mapping[str, Any], Any], Mapping[str, Any]] | None = None,
+) -> tuple[Any, dict[str, float]]:  # fmt: skip
+    """Return what `nano_sample` does, with the further collections that `more` gives of (records, found, events).
+
+    `records` are Pythia's, `found` the `candidates` and the jets that were clustered of them, `Jet` and `FatJet`, with
+    the `index` of their candidates, and `events` is a batch in the schema. More columns do not change what is there.
+    """
     if process not in PROCESSES:
         raise NotFound(f"there is no process {process!r}{suggest(process, PROCESSES)}")
     generator = Pythia(PROCESSES[process], seed=seed, pthat=None, ecm=ecm, mpi=mpi)
     response, noise = detector.Detector(), rng(seed, "detector")
     counters: dict[str, float] = {"events": 0, "kept": 0}
     kept: list[Any] = []
-    while counters["kept"] < n:
+    while counters["kept"] < n or (more and not kept):
         records = generator.events(_BATCH if n >= _BATCH else _FEW)
         seen = visible(records)
         seen = {name: column[seen["e"] > 0] for name, column in seen.items()}  # a cell of no energy has no place
-        events = _event(records, response.candidates(seen, noise))
+        events, found = _event(records, response.candidates(seen, noise))
         events["event"] = np.arange(len(records)) + int(counters["events"]) + 1
         events["label"] = np.full(len(records), label)
         chosen = ak.num(events["Muon"]) >= muons
-        kept.append(nanoaod.conform(events)[chosen])
+        table = nanoaod.conform(events)
+        for name, column in more(records, found, table).items() if more else ():
+            table = ak.with_field(table, column, name)
+        kept.append(table[chosen])
         counters["events"] += len(records)
         counters["kept"] += int(ak.sum(chosen))
     return (ak.concatenate(kept)[:n] if kept else nanoaod.empty()), counters
 
 
-def _event(records: Any, found: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return the columns and collections of a batch."""
+def _event(records: Any, found: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the columns and collections of a batch, and the candidates and jets that they are made of."""
     n = len(records)
     order = np.lexsort((-found["pt"], found["event"]))
     candidates = ak.unflatten(
@@ -84,19 +104,20 @@ def _event(records: Any, found: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "MET_pt": jets.round_bits(np.hypot(px, py), 11),
         "MET_phi": jets.round_bits(np.arctan2(py, px), 11),
         "GenPart": particles,
-        "Muon": _leptons(candidates, particles, 13, 3.0, 2.4, "pfRelIso04_all", 0.4),
-        "Electron": _leptons(candidates, particles, 11, 5.0, 2.5, "pfRelIso03_all", 0.3),
+        "Muon": leptons(candidates, particles, 13, 3.0, 2.4, "pfRelIso04_all", 0.4),
+        "Electron": leptons(candidates, particles, 11, 5.0, 2.5, "pfRelIso03_all", 0.3),
     }
     small = jets.cluster(candidates, "antikt", 0.4, min_pt=20.0)
-    out["Jet"] = _rounded(
+    out["Jet"] = rounded(
         {name: small[name] for name in ("pt", "eta", "phi", "mass")}
         | {"nConstituents": ak.num(small.index, axis=2), "hadronFlavour": _flavour(small, flavours)}
     )
-    out["FatJet"] = _fat(candidates)
-    return out
+    large = jets.cluster(candidates, "antikt", 0.8, min_pt=170.0)
+    out["FatJet"] = _fat(candidates, large)
+    return out, {"candidates": candidates, "Jet": small, "FatJet": large}
 
 
-def _rounded(columns: Mapping[str, Any]) -> Any:
+def rounded(columns: Mapping[str, Any]) -> Any:
     """Zip columns of events * var, rounded so that they compress: angles to 1/8192, others to some bits."""
     counts = ak.num(columns["pt"])
     flat = {}
@@ -108,30 +129,29 @@ def _rounded(columns: Mapping[str, Any]) -> Any:
     return ak.unflatten(ak.zip(flat), counts)
 
 
-def _leptons(candidates: Any, particles: Any, pdg: int, pt: float, eta: float, isolation: str, cone: float) -> Any:
+def leptons(candidates: Any, particles: Any, pdg: int, pt: float, eta: float, isolation: str, cone: float) -> Any:
     """Return leptons of a kind with charge, isolation (pt of others in the `cone` over its own), and their particle."""
-    leptons = candidates[(abs(candidates.pdg) == pdg) & (candidates.pt > pt) & (abs(candidates.eta) < eta)]
-    near = _distance(leptons, candidates) < cone
-    around = ak.sum(ak.where(near, ak.broadcast_arrays(leptons.pt, candidates.pt[:, None, :])[1], 0.0), axis=2)
+    mine = candidates[(abs(candidates.pdg) == pdg) & (candidates.pt > pt) & (abs(candidates.eta) < eta)]
+    near = distance(mine, candidates) < cone
+    around = ak.sum(ak.where(near, ak.broadcast_arrays(mine.pt, candidates.pt[:, None, :])[1], 0.0), axis=2)
     truth = ak.mask(particles, (abs(particles.pdgId) == pdg) & (particles.status == 1))
-    away = ak.fill_none(_distance(leptons, truth), 9.0)
+    away = ak.fill_none(distance(mine, truth), 9.0)
     best = ak.fill_none(ak.argmin(away, axis=2), -1)
     matched = ak.fill_none(ak.min(away, axis=2), 9.0) < 0.02
-    columns = {name: leptons[name] for name in ("pt", "eta", "phi")}
-    columns |= {"mass": ak.full_like(leptons.pt, _MASS[pdg]), "charge": -np.sign(leptons.pdg),
+    columns = {name: mine[name] for name in ("pt", "eta", "phi")}
+    columns |= {"mass": ak.full_like(mine.pt, _MASS[pdg]), "charge": -np.sign(mine.pdg),
                 "genPartIdx": ak.where(matched, best, -1),
-                isolation: np.maximum((around - leptons.pt) / leptons.pt, 0.0)}  # fmt: skip
-    return _rounded(columns)
+                isolation: np.maximum((around - mine.pt) / mine.pt, 0.0)}  # fmt: skip
+    return rounded(columns)
 
 
-def _distance(one: Any, two: Any) -> Any:
+def distance(one: Any, two: Any) -> Any:
     """Return distances in eta and phi: events * one * two."""
     return np.hypot(one.eta[:, :, None] - two.eta[:, None, :], jets.delta_phi(one.phi[:, :, None], two.phi[:, None, :]))
 
 
-def _fat(candidates: Any) -> Any:
-    """Return anti-kT R = 0.8 jets above 170 GeV with soft-drop mass and tau, as `substructure.describe`."""
-    found = jets.cluster(candidates, "antikt", 0.8, min_pt=170.0)
+def _fat(candidates: Any, found: Any) -> Any:
+    """Return large jets with soft-drop mass and tau, as `substructure.describe`."""
     counts, flat = ak.num(found), ak.flatten(found)
     sizes = ak.to_numpy(ak.num(flat.index))
     event = np.repeat(np.repeat(np.arange(len(counts)), ak.to_numpy(counts)), sizes)
@@ -141,7 +161,7 @@ def _fat(candidates: Any) -> Any:
     columns = (inside.pt, inside.eta - axis["eta"], jets.delta_phi(inside.phi, axis["phi"]))
     seen = describe(*(ak.unflatten(column, sizes) for column in columns))
     more = {name: ak.unflatten(seen[name], counts) for name in ("msoftdrop", "tau1", "tau2", "tau3")}
-    return _rounded({**{name: found[name] for name in ("pt", "eta", "phi", "mass")}, **more})
+    return rounded({**{name: found[name] for name in ("pt", "eta", "phi", "mass")}, **more})
 
 
 def _generated(records: Any) -> tuple[Any, Any]:
@@ -179,14 +199,14 @@ def _generated(records: Any) -> tuple[Any, Any]:
     bottom, charm = ((((kinds // 100) % 10 == quark) | ((kinds // 1000) % 10 == quark)) & ~hidden for quark in (5, 4))
     heavy = (kinds > 100) & (kinds < 10_000_000) & (bottom | charm) & (pt > 1)
     hadrons = ak.zip({"eta": eta[heavy], "phi": columns["phi"][heavy], "flavour": np.where(bottom, 5, 4)[heavy]})
-    return _rounded({name: particles[name] for name in columns}), ak.unflatten(
+    return rounded({name: particles[name] for name in columns}), ak.unflatten(
         hadrons, np.bincount(event[heavy], minlength=len(counts))
     )
 
 
 def _flavour(found: Any, hadrons: Any) -> Any:
     """Return 5 for jets with a bottom hadron within 0.4, 4 for those with a charmed one, 0 for others."""
-    near = _distance(found, hadrons) < 0.4
+    near = distance(found, hadrons) < 0.4
     flavour = ak.broadcast_arrays(near, hadrons.flavour[:, None, :])[1]
     return ak.fill_none(ak.max(ak.where(near, flavour, 0), axis=2), 0)
 

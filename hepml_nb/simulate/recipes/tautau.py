@@ -10,11 +10,11 @@ import numpy as np
 from hepml_nb.core import NotFound, rng, suggest
 from hepml_nb.simulate import jets
 from hepml_nb.simulate.detector import Detector
-from hepml_nb.simulate.higgsml import CLASSES, PRIMARY, UNDEFINED, table
+from hepml_nb.simulate.higgsml import CLASSES, PRIMARY, UNDEFINED, primary, table
 from hepml_nb.simulate.pythia import Pythia, visible
 from hepml_nb.simulate.recipe import Recipe
 
-__all__ = ["CROSS_SECTIONS", "LUMINOSITY", "RECIPE", "tautau_sample"]
+__all__ = ["CROSS_SECTIONS", "LUMINOSITY", "PROCESSES", "RECIPE", "tautau_sample", "visible_taus"]
 
 LUMINOSITY = 10.0
 """In fb^-1, as in the challenge."""
@@ -76,8 +76,8 @@ def tautau_sample(n: int, seed: int, *, process: str, mpi: bool) -> tuple[Any, d
         found += len(chosen["PRI_met"])
     weight = CROSS_SECTIONS[process] * LUMINOSITY * TAGGED / max(tried, 1) * found / max(n, 1)
     columns = {name: np.concatenate([part[name] for part in parts])[:n] if parts else np.zeros(0) for name in PRIMARY}
-    primary = {name: np.where(values == UNDEFINED, values, _rounded(values, name)) for name, values in columns.items()}
-    made = table(primary, weights=np.full(n, weight, np.float32), label=np.full(n, CLASSES[process], np.int8),
+    rounded = {name: np.where(values == UNDEFINED, values, _rounded(values, name)) for name, values in columns.items()}
+    made = table(rounded, weights=np.full(n, weight, np.float32), label=np.full(n, CLASSES[process], np.int8),
                  event=np.arange(n))  # fmt: skip
     return made, {"events": events, "counted": tried, "selected": found}
 
@@ -86,28 +86,46 @@ def _rounded(values: np.ndarray, name: str) -> np.ndarray:
     return jets.round_bits(values, 13) if name.endswith(("pt", "met")) else np.round(values * 2048) / 2048
 
 
-def _taus(records: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the visible negative tau, (events, 3) of pt, eta, phi or zeros, and whether a W made the lepton itself."""
+def visible_taus(records: Any) -> Any:
+    """Return what taus left but for neutrinos: events * var * {pt, eta, phi, charge, hadronic}, momenta in GeV.
+
+    `hadronic` says that a tau neutrino and no other is among the decay products; photons off the tau are on their own.
+    """
     counts = ak.to_numpy(ak.num(records.prt))
     first = np.repeat(np.cumsum(counts) - counts, counts)
     event = np.repeat(np.arange(len(records)), counts)
     flat = ak.flatten(records.prt)
     pdg, mother = ak.to_numpy(flat.id), ak.to_numpy(flat.mother1) + first
-    final = np.flatnonzero((ak.to_numpy(flat.status) > 0) & ~np.isin(np.abs(pdg), (12, 14, 16)))
-    origin = final.copy()
+    final = np.flatnonzero(ak.to_numpy(flat.status) > 0)
+    source = final.copy()
     for _ in range(8):  # a tau, its resonances, their pions, their photons
-        origin = np.where(pdg[origin] == 15, origin, mother[origin])
-    mine = final[pdg[origin] == 15]
-    source = origin[pdg[origin] == 15]
-    unique, place = np.unique(source, return_inverse=True)
-    total = [np.bincount(place, ak.to_numpy(flat.p[name])[mine], minlength=len(unique)) for name in ("px", "py", "pz")]
-    pt = np.hypot(total[0], total[1])
-    out = np.zeros((len(records), 3))
-    order = np.argsort(pt, kind="stable")  # the hardest is written last
-    values = np.stack([pt, np.arcsinh(total[2] / np.maximum(pt, 1e-9)), np.arctan2(total[1], total[0])], axis=1)
-    out[event[unique[order]]] = values[order]
+        source = np.where(np.abs(pdg[source]) == 15, source, mother[source])
+    of_tau = np.abs(pdg[source]) == 15
+    final, source = final[of_tau], source[of_tau]
+    seen = ~np.isin(np.abs(pdg[final]), (12, 14, 16))
+    unique, place = np.unique(source[seen], return_inverse=True)
+    momenta = [ak.to_numpy(flat.p[name])[final[seen]] for name in ("px", "py", "pz")]
+    px, py, pz = (np.bincount(place, values, minlength=len(unique)) for values in momenta)
+    pt = np.hypot(px, py)
+    columns = {"pt": pt, "eta": np.arcsinh(pz / np.maximum(pt, 1e-9)), "phi": np.arctan2(py, px)}
+    columns["charge"] = -np.sign(pdg[unique])
+    light, tau = (np.isin(unique, source[np.isin(np.abs(pdg[final]), kinds)]) for kinds in ((12, 14), (16,)))
+    columns["hadronic"] = tau & ~light
+    return ak.unflatten(ak.zip(columns), np.bincount(event[unique], minlength=len(records)))
+
+
+def _taus(records: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the hardest negative tau, (events, 3) of pt, eta, phi or zeros, and whether a W made the lepton itself."""
+    taus = visible_taus(records)
+    taus = taus[taus.charge < 0]
+    hardest = ak.firsts(taus[ak.argsort(taus.pt, axis=1, ascending=False)])
+    out = np.stack([ak.to_numpy(ak.fill_none(hardest[name], 0.0)) for name in ("pt", "eta", "phi")], axis=1)
+    counts = ak.to_numpy(ak.num(records.prt))
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    flat = ak.flatten(records.prt)
+    pdg, mother = ak.to_numpy(flat.id), ak.to_numpy(flat.mother1) + first
     direct = np.zeros(len(records), dtype=bool)
-    direct[event[np.isin(pdg, (-11, -13)) & (pdg[mother] == 24)]] = True
+    direct[np.repeat(np.arange(len(records)), counts)[np.isin(pdg, (-11, -13)) & (pdg[mother] == 24)]] = True
     return out, direct
 
 
@@ -129,18 +147,9 @@ def _select(seen: dict[str, np.ndarray], tau: np.ndarray, counted: np.ndarray) -
     found = found[_away(found, lepton["eta"], lepton["phi"]) > 0.4]
     near = _away(found, tau[:, 1], tau[:, 2])
     is_tau = (near < 0.3) & (near == ak.min(near, axis=1)) & (abs(found.eta) < 2.5)
-    had, rest = ak.firsts(found[is_tau]), found[~is_tau]
     keep = counted & single & (lepton["pt"] > 20) & (tau[:, 0] > 10) & ak.to_numpy(ak.any(is_tau, axis=1))
-    columns = {f"PRI_lep_{name}": values for name, values in lepton.items()}
-    columns |= {f"PRI_had_{name}": ak.to_numpy(ak.fill_none(had[name], 0.0)) for name in ("pt", "eta", "phi")}
-    padded = ak.pad_none(rest, 2, axis=1)
-    for i, which in enumerate(("leading", "subleading")):
-        for name in ("pt", "eta", "phi"):
-            columns[f"PRI_jet_{which}_{name}"] = ak.to_numpy(ak.fill_none(padded[name][:, i], UNDEFINED))
-    columns["PRI_n_jets"] = ak.to_numpy(ak.num(rest))
-    columns["PRI_jet_all_pt"] = ak.to_numpy(ak.sum(rest.pt, axis=1))
-    columns["PRI_met"], columns["PRI_met_phi"] = np.hypot(*met.T), np.arctan2(met[:, 1], met[:, 0])
-    return {name: columns[name][keep] for name in PRIMARY}
+    columns = primary(ak.firsts(leptons), ak.firsts(found[is_tau]), found[~is_tau], met)
+    return {name: values[keep] for name, values in columns.items()}
 
 
 def _away(found: Any, eta: np.ndarray, phi: np.ndarray) -> Any:

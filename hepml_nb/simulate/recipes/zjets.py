@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import awkward as ak
 import numpy as np
 
 from hepml_nb.core import InputError, derive_seed, rng, suggest
-from hepml_nb.simulate import sherpa
+from hepml_nb.simulate import sherpa, zjets
 from hepml_nb.simulate.detector import Detector
-from hepml_nb.simulate.jets import cluster, delta_phi, round_bits
 from hepml_nb.simulate.pythia import Preselection, Pythia, visible
 from hepml_nb.simulate.recipe import Recipe
-from hepml_nb.simulate.shapes import SHAPES, ratios, shapes
+from hepml_nb.simulate.zjets import Flat
 
-__all__ = ["RECIPE", "run_card", "z_and_jet"]
+__all__ = ["PTHAT", "RECIPE", "Z_AND_PARTON", "run_card", "z_and_jet"]
 
 PTHAT = 150.0
 """Least pt (GeV) of Z and parton in the matrix element, as in the public set; 2.9 % of the Zs above 200 GeV in the end
@@ -25,14 +24,9 @@ would come from below with Pythia, and 1.5 % with Sherpa."""
 _BATCH, _FEW = 500, 50
 """Events per read-out, also of small samples; part of what a seed means, so they are fixed."""
 
-_Z_AND_PARTON = ("WeakBosonAndParton:qqbar2gmZg = on", "WeakBosonAndParton:qg2gmZq = on", "23:onMode = off",
+Z_AND_PARTON = ("WeakBosonAndParton:qqbar2gmZg = on", "WeakBosonAndParton:qg2gmZq = on", "23:onMode = off",
                  "23:onIfAny = 13", "23:mMin = 66", "23:mMax = 116")  # fmt: skip
-_CONE, _RADIUS = 0.1, 0.4
-_MUON_PT, _MUON_ETA, _JET_PT, _JET_Y = 25.0, 2.4, 100.0, 2.1
-"""What passes where losses are on (GeV): both muons and the jet well inside the detector."""
-
-_Flat = dict[str, np.ndarray]
-_Events = Iterator[tuple[_Flat, int]]
+_Events = Iterator[tuple[Flat, int]]
 
 
 def z_and_jet(
@@ -83,7 +77,7 @@ def z_and_jet(
 def _from_pythia(n: int, seed: int, tune: int, shower: Any, low: float, counters: dict[str, float]) -> _Events:
     """Yield (visible particles, number of events); of 1130 Zs above 200 GeV the early look loses none."""
     early = Preselection((0.87 * low, np.inf), radius=0.1, rapidity=5.0, holds=23)
-    generator = Pythia(_Z_AND_PARTON, seed=seed, pthat=(PTHAT, 7000.0), mpi=True, tune=tune, shower=shower,
+    generator = Pythia(Z_AND_PARTON, seed=seed, pthat=(PTHAT, 7000.0), mpi=True, tune=tune, shower=shower,
                        preselect=early)  # fmt: skip
     while True:
         records = generator.events(_BATCH if n >= _BATCH else _FEW)
@@ -111,151 +105,27 @@ def _from_sherpa(n: int, seed: int, counters: dict[str, float]) -> _Events:
 
 
 def _measured(
-    seen: _Flat, count: int, noise: np.random.Generator, low: float, losses: bool, particles: bool,
+    seen: Flat, count: int, noise: np.random.Generator, low: float, losses: bool, particles: bool,
     counters: dict[str, float],
 ) -> Any:  # fmt: skip
     """Return the events that are kept, before and after the detector."""
-    pair, of_z = _muons(seen, count)
-    gen_z = _sums(_part(seen, of_z), count)
-    keep = (pair >= 0).all(axis=1) & (np.hypot(gen_z[0], gen_z[1]) > low * (0.9 if losses else 1.0))
-    number, here, count = np.cumsum(keep) - 1, keep[seen["event"]], int(keep.sum())
-    seen = {**_part(seen, here), "event": number[seen["event"][here]]}
-    of_z = of_z[here]
-    hadrons = _part(seen, ~of_z)
+    of_z = zjets.of_z(seen, count)
+    gen_z = zjets.total(zjets.part(seen, of_z), count)
+    keep = np.hypot(gen_z[0], gen_z[1]) > low * (0.9 if losses else 1.0)
+    of_z, seen = of_z[keep[seen["event"]]], zjets.of_events(seen, keep)
+    gen = zjets.Side(zjets.part(seen, of_z), zjets.part(seen, ~of_z))
     # The Z is measured wherever it goes, as in the public set, where it does not decay: no acceptance, no efficiency.
     everywhere = Detector(eta_track=10.0, eta_calo=10.0, pt_track=0.0, lepton_efficiency=1.0)
-    measured = _momenta(everywhere.candidates(_part(seen, of_z), noise))
-    candidates = _momenta(Detector().candidates(hadrons, noise))
-    before, after = _hardest_jet(hadrons, count), _hardest_jet(candidates, count)
-    good = ~np.asarray(ak.is_none(before)) & ~np.asarray(ak.is_none(after))
-    counters["z"] += count
-    counters["without_jet"] += int((~good).sum())
-    columns = {**_z("gen", _sums(_part(seen, of_z), count)), **_z("sim", _sums(measured, count))}
-    columns["pass_gen"] = columns["pass_sim"] = np.ones(count, dtype=bool)
+    measured = zjets.massless(everywhere.candidates(gen.z, noise))
+    sim = zjets.Side(measured, zjets.massless(Detector().candidates(gen.others, noise)))
+    found: np.ndarray | None = None
     if losses:
-        seen_twice = (noise.random((count, 2)) < Detector().lepton_efficiency).all(axis=1)
-        columns["pass_gen"] = _inside(_part(seen, of_z), count, columns["gen_z_pt"], before, low)
-        columns["pass_sim"] = _inside(measured, count, columns["sim_z_pt"], after, low) & seen_twice
-        good &= columns["pass_gen"] | columns["pass_sim"]
-    columns["event"] = np.flatnonzero(keep)
-    columns = {name: column[good] for name, column in columns.items()}
-    columns |= _side("gen", hadrons, ak.drop_none(before[good]), count, particles)
-    columns |= _side("sim", candidates, ak.drop_none(after[good]), count, particles)
-    return ak.zip(columns, depth_limit=1)
-
-
-def _part(flat: _Flat, mask: np.ndarray) -> _Flat:
-    return {name: column[mask] for name, column in flat.items()}
-
-
-def _momenta(candidates: Mapping[str, np.ndarray]) -> _Flat:
-    """Return massless candidates {event, pt, eta, phi, pdg} as flat particles {event, id, px, py, pz, e}."""
-    pt, eta, phi = (candidates[name] for name in ("pt", "eta", "phi"))
-    columns = {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta), "e": pt * np.cosh(eta)}
-    return {"event": candidates["event"], "id": candidates["pdg"], **columns}
-
-
-def _sums(flat: _Flat, count: int) -> np.ndarray:
-    """Return the summed (px, py, pz, e) of every event: (4, count)."""
-    return np.stack([np.bincount(flat["event"], flat[name], minlength=count) for name in ("px", "py", "pz", "e")])
-
-
-def _muons(seen: _Flat, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places of the hardest muon of each sign, (count, 2) with -1 for none, and a mask of what the Z left.
-
-    Beside these two muons, that is photons within 0.1 of one of them ("dressed" muons).
-    """
-    pt = np.hypot(seen["px"], seen["py"])
-    eta, phi = np.arcsinh(seen["pz"] / np.maximum(pt, 1e-12)), np.arctan2(seen["py"], seen["px"])
-    pair = np.full((count, 2), -1)
-    for column, pdg in enumerate((13, -13)):
-        places = np.flatnonzero(seen["id"] == pdg)
-        places = places[np.argsort(pt[places], kind="stable")]
-        pair[seen["event"][places], column] = places  # the last one written, the hardest, stays
-    of_z = np.zeros(len(pt), dtype=bool)
-    photon = np.flatnonzero(seen["id"] == 22)
-    for column in range(2):
-        mine = pair[seen["event"][photon], column]
-        away = np.hypot(eta[photon] - eta[mine], delta_phi(phi[photon], phi[mine]))
-        of_z[photon[(away < _CONE) & (mine >= 0)]] = True
-    of_z[pair[pair >= 0]] = True
-    return pair, of_z
-
-
-def _z(side: str, momentum: np.ndarray) -> dict[str, np.ndarray]:
-    px, py, pz, energy = momentum
-    pt = np.hypot(px, py)
-    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0.0))
-    rapidity = np.arcsinh(pz / np.hypot(pt, mass))
-    return {
-        f"{side}_z_pt": round_bits(pt, 10),
-        f"{side}_z_y": _grid(rapidity, 7),
-        f"{side}_z_phi": _grid(np.arctan2(py, px), 7),
-        f"{side}_z_mass": round_bits(mass, 11),
-    }
-
-
-def _grid(values: Any, bits: int) -> np.ndarray:
-    """Round to multiples of 2^-bits, so that columns compress."""
-    return np.asarray(np.ldexp(np.rint(np.ldexp(np.asarray(values, dtype=np.float64), bits)), -bits), dtype=np.float32)
-
-
-def _hardest_jet(flat: _Flat, count: int) -> Any:
-    """Return each event's hardest jet above 10 GeV with |y| < 2.5, None where there is none: count * ?{pt, ..., index}.
-
-    `index` lists its particles by their place in the event.
-    """
-    jets = cluster(_events(flat, count), "antikt", _RADIUS, min_pt=10.0)
-    jets["y"] = np.arcsinh(jets.pt * np.sinh(jets.eta) / np.hypot(jets.pt, jets.mass))
-    jets["event"] = ak.broadcast_arrays(np.arange(count), jets.pt)[0]
-    return ak.firsts(jets[abs(jets.y) < 2.5])
-
-
-def _events(flat: _Flat, count: int) -> Any:
-    names = {"px": "px", "py": "py", "pz": "pz", "E": "e"}
-    momenta = ak.zip({to: flat[name] for to, name in names.items()}, with_name="Momentum4D")
-    return ak.unflatten(momenta, np.bincount(flat["event"], minlength=count))
-
-
-def _inside(muons: _Flat, count: int, z_pt: np.ndarray, jets: Any, low: float) -> np.ndarray:
-    """Say which events have Z, both muons and the jet where the detector measures well."""
-    pt = np.hypot(muons["px"], muons["py"])
-    good = (np.abs(muons["id"]) == 13) & (pt > _MUON_PT) & (np.abs(muons["pz"]) < np.sinh(_MUON_ETA) * pt)
-    jet = ak.to_numpy(ak.fill_none((jets.pt > _JET_PT) & (abs(jets.y) < _JET_Y), False))
-    return np.asarray((np.bincount(muons["event"], good, minlength=count) == 2) & jet & (z_pt > low))
-
-
-def _side(side: str, flat: _Flat, jets: Any, count: int, particles: bool) -> dict[str, Any]:
-    """Return the columns of the jets of one side; `jets` has `event` and `index` of particles in `flat`."""
-    counts = np.bincount(flat["event"], minlength=count)
-    sizes = ak.to_numpy(ak.num(jets.index))
-    places = ak.to_numpy(ak.flatten(jets.index)) + np.repeat(
-        (np.cumsum(counts) - counts)[ak.to_numpy(jets.event)], sizes
-    )
-    pt = np.hypot(flat["px"][places], flat["py"][places])
-    order = np.lexsort((-pt, np.repeat(np.arange(len(sizes)), sizes)))
-    inside = _part(flat, places[order])
-    momenta = ak.unflatten(ak.zip({"px": inside["px"], "py": inside["py"], "pz": inside["pz"], "E": inside["e"]},
-                                  with_name="Momentum4D"), sizes)  # fmt: skip
-    found = shapes(momenta, _RADIUS)
-    columns: dict[str, Any] = {"pt": round_bits(jets.pt, 9), "y": _grid(jets.y, 7), "phi": _grid(jets.phi, 7)}
-    columns |= {name: round_bits(found[name], 8) for name in SHAPES}
-    columns["mult"] = found["mult"].astype(np.int16)
-    derived = ratios(columns["pt"], columns["width"], columns["tau2"], columns["sdm"])
-    columns |= {"tau21": round_bits(derived["tau21"], 8), "ln_rho": _grid(derived["ln_rho"], 5)}
-    columns = {f"{side}_{name}": column for name, column in columns.items()}
-    if particles:
-        pt = pt[order]
-        rapidity = np.arctanh(np.clip(inside["pz"] / inside["e"], -1 + 1e-12, 1 - 1e-12))
-        axis = {name: np.repeat(ak.to_numpy(jets[name]), sizes) for name in ("y", "phi")}
-        things = {
-            "pt": round_bits(pt, 8),
-            "dy": _grid(rapidity - axis["y"], 10),
-            "dphi": _grid(delta_phi(np.arctan2(inside["py"], inside["px"]), axis["phi"]), 10),
-            "pdg": inside["id"].astype(np.int16),
-        }
-        columns[f"{side}_particles"] = ak.unflatten(ak.zip(things), sizes)
-    return columns
+        found = np.all(noise.random((int(keep.sum()), 2)) < Detector().lepton_efficiency, axis=1)
+    made, masks = zjets.records(gen, sim, np.flatnonzero(keep), low=low, losses=losses, particles=particles,
+                                found=found)  # fmt: skip
+    counters["z"] += int(keep.sum())
+    counters["without_jet"] += int((~masks["jet"]).sum())
+    return made
 
 
 RECIPE = Recipe(
