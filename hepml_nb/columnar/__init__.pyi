@@ -1,6 +1,7 @@
 """The public names of columnar and the modules that define them; read by the type checker and, lazily, at run time."""
 
 from .adoption import adopt as adopt
+from .dijets import DijetFeatures as DijetFeatures
 from .dijets import Dijets as Dijets
 from .dimuon import Dimuon as Dimuon
 from .files import Reads as Reads
@@ -16,3 +17,5 @@ from .runner import run as run
 from .skims import Skim as Skim
 from .skims import pieces as pieces
 from .skims import skim as skim
+from .taupairs import TauPairs as TauPairs
+from .zjets import ZJets as ZJets

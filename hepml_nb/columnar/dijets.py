@@ -1,4 +1,4 @@
-"""The mass of the two hardest jets, with its cutflow and its systematic variations."""
+"""The two hardest jets: the spectrum of their mass with its variations, and records of them for anomaly searches."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import awkward as ak
 import numpy as np
 from coffea.processor import ProcessorABC
 
+from hepml_nb.columnar.candidates import measured, measured_branches
 from hepml_nb.columnar.files import Reads
 from hepml_nb.columnar.processors import (
     WEIGHT_VARIATIONS,
     Cutflow,
+    event_numbers,
     event_weights,
     pair_mass,
     pair_spectrum,
     two_hardest,
     weight_branches,
+    weight_columns,
 )
+from hepml_nb.simulate import dijets
 
-__all__ = ["Dijets"]
+__all__ = ["DijetFeatures", "Dijets"]
 
 
 @dataclass(frozen=True)
@@ -78,3 +83,79 @@ class Dijets(ProcessorABC):  # type: ignore[misc]
         mass = np.where(flow.passed, pair_mass(first, second) * factor, np.nan)  # the jets' own masses scale as well
         flow.cut("mass window", (mass > self.window[0]) & (mass < self.window[1]))
         return flow, mass
+
+
+@dataclass(frozen=True)
+class DijetFeatures(ProcessorABC):  # type: ignore[misc]
+    """Events -> {"events": records in the dijets schema, "cutflow": {dataset: {step: {events, sumw, sumw2}}}}.
+
+    The trigger and the jets are those of the LHC Olympics R&D set (arXiv:2101.08320): candidates of the whole event
+    (PFNano's PFCands, Delphes' particle flow) are clustered to anti-kT R = 1 jets, and described by the functions that
+    the recipe "dijets" uses. `simulate.dijets.features` makes the features of searches out of the records.
+
+    With `collection="FatJet"` the jets of NanoAOD (R = 0.8) are taken instead, with CMS's N-subjettiness, which is
+    divided by the sum of pt: here it is multiplied by the jet's pt and R, which differs by some per cent and leaves
+    ratios as they are. `label`, `mx` and `my` (GeV) of the dataset's metadata are written to every record; else the
+    label is -1 and the masses are NaN.
+
+    Attributes:
+        pt: least pt (GeV) of the leading jet.
+        eta: its largest |eta|.
+        mjj: window of the dijet mass (GeV).
+        collection: jets of the file with tau1 to tau3, such as "FatJet"; None clusters the candidates.
+        radius: R of the jets; None for that of the collection, 0.8, and 1 where candidates are clustered.
+        weights: weight variations, name -> (branch, place in it): columns weight_<name> where a file has the branch.
+    """
+
+    pt: float = 1200.0
+    eta: float = 2.5
+    mjj: tuple[float, float] = (0.0, np.inf)
+    collection: str | None = None
+    radius: float | None = None
+    weights: Mapping[str, tuple[str, int]] = field(default_factory=lambda: dict(WEIGHT_VARIATIONS))
+
+    def reads(self, schema: str) -> Reads:
+        """Return the branches that are needed, and those taken where they are there."""
+        delphes = ("Event/Event.Weight", "Event/Event.Number")
+        weights = delphes if schema == "delphes" else weight_branches(self.weights)
+        if self.collection is None:
+            seen = measured_branches(schema, pdg=False)
+            return Reads(seen.needs, (*seen.takes, *weights))
+        return Reads((f"n{self.collection}", *(f"{self.collection}_{name}" for name in dijets.JET)), weights)
+
+    def process(self, events: Any) -> dict[str, Any]:
+        """Return records and cutflow of a chunk."""
+        weights = event_weights(events, self.weights)
+        flow = Cutflow(weights["nominal"])
+        if self.collection is None:
+            particles = dijets.on_grid(measured(events, pdg=False), len(events))
+            found = dijets.leading(particles, self.radius or 1.0)
+        else:
+            found = events[self.collection]
+            found = found[ak.argsort(found.pt, axis=1, ascending=False, stable=True)][:, :2]
+        first = found[:, :1]
+        flow.cut("trigger", ak.any((first.pt > self.pt) & (abs(first.eta) < self.eta), axis=1))
+        rows = np.flatnonzero(flow.passed)
+        if self.collection is None:
+            columns = dijets.describe(particles[rows], found[rows], self.radius or 1.0)
+        else:
+            columns = _taken(found[rows], self.radius or 0.8)
+        inside = (columns["mjj"] > self.mjj[0]) & (columns["mjj"] < self.mjj[1])
+        rows = rows[inside]
+        flow.cut("mass window", np.isin(np.arange(len(events)), rows))
+        about = events.metadata
+        given = {"label": about.get("label", -1), "mx": about.get("mx", np.nan), "my": about.get("my", np.nan)}
+        table = dijets.table({name: x[inside] for name, x in columns.items()}, len(rows), **given,
+                             event=event_numbers(events)[rows], **weight_columns(weights, rows))  # fmt: skip
+        return {"events": table, "cutflow": {about["dataset"]: flow.steps}}
+
+
+def _taken(found: Any, radius: float) -> dict[str, np.ndarray]:
+    """Return the columns of jets that the file has, 0 where there is no second one, as `dijets.describe` does."""
+    padded = ak.pad_none(found, 2, axis=1)
+    columns: dict[str, np.ndarray] = {}
+    for place, jet in enumerate(("j1", "j2")):
+        for name in dijets.JET:
+            values = ak.to_numpy(ak.fill_none(padded[name][:, place], 0.0)).astype(np.float64)
+            columns[f"{jet}_{name}"] = values * columns[f"{jet}_pt"] * radius if name.startswith("tau") else values
+    return {"mjj": dijets.dijet_mass(columns), **columns}

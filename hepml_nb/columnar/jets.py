@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import awkward as ak
 import numpy as np
 from coffea.processor import ProcessorABC
 
+from hepml_nb.columnar.candidates import measured, measured_branches
 from hepml_nb.columnar.classes import particle_classes
 from hepml_nb.columnar.files import Reads
 from hepml_nb.columnar.matching import ORIGINS, match_origin, nearest
-from hepml_nb.columnar.processors import Cutflow, event_weights
+from hepml_nb.columnar.processors import (
+    WEIGHT_VARIATIONS,
+    Cutflow,
+    event_numbers,
+    event_weights,
+    weight_branches,
+    weight_columns,
+)
 from hepml_nb.core import InputError, suggest
 from hepml_nb.simulate import jets as simulated
 from hepml_nb.simulate.jets import delta_phi
@@ -39,6 +48,7 @@ class JetSkim(ProcessorABC):  # type: ignore[misc]
         radius: R of the jets: what is clustered, and how far off decay quarks may be.
         classes: origins that are kept, of "qcd", "top", "w", "z", "h", "other"; places in it are the labels.
         matched_only: keep only jets with all decay quarks inside.
+        weights: weight variations, name -> (branch, place in it): columns weight_<name> where a file has the branch.
     """
 
     pt: tuple[float, float] = (200.0, np.inf)
@@ -47,6 +57,7 @@ class JetSkim(ProcessorABC):  # type: ignore[misc]
     radius: float = 0.8
     classes: tuple[str, ...] = ("qcd", "top")
     matched_only: bool = False
+    weights: Mapping[str, tuple[str, int]] = field(default_factory=lambda: dict(WEIGHT_VARIATIONS))
 
     def __post_init__(self) -> None:
         for name in self.classes:
@@ -56,35 +67,35 @@ class JetSkim(ProcessorABC):  # type: ignore[misc]
     def reads(self, schema: str) -> Reads:
         """Return the branches that are needed, and those taken where they are there."""
         if schema == "delphes":
-            columns = [f"{name}.{column}" for name, pt in _EFLOW.items() for column in (pt, "Eta", "Phi")]
-            needs = tuple(f"EFlow{x.split('.')[0]}/EFlow{x}" for x in (*columns, "Track.PID"))
-            return Reads(needs, ("Event/Event.Weight", "Event/Event.Number", "Particle/Particle.PID"))
+            return Reads(
+                measured_branches(schema).needs, ("Event/Event.Weight", "Event/Event.Number", "Particle/Particle.PID")
+            )
         links = ("nFatJetPFCands", "FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx")
         axes = ("pt", "eta", "phi")
         fat = ("nFatJet", *(f"FatJet_{name}" for name in axes))
         candidates = ("nPFCands", *(f"PFCands_{name}" for name in (*axes, "pdgId")))
         generated = [f"GenPart_{name}" for name in (*axes, "pdgId", "genPartIdxMother")]
         before = [f"GenJetAK8_{name}" for name in (*axes, "mass")]
-        takes = ("genWeight", "FatJet_rawFactor", "PFCands_puppiWeight", "nGenPart", *generated, "nGenJetAK8", *before)
+        weights = weight_branches(self.weights)
+        takes = (*weights, "FatJet_rawFactor", "PFCands_puppiWeight", "nGenPart", *generated, "nGenJetAK8", *before)
         return Reads((*fat, *links, *candidates), takes)
 
     def process(self, events: Any) -> dict[str, Any]:
         """Return jets and cutflow of a chunk."""
         dataset = events.metadata["dataset"]
-        weights = event_weights(events, {})["nominal"]
+        weights = event_weights(events, self.weights)
         found = self._clustered(events) if "EFlowTrack" in events.fields else self._linked(events)
-        flow = Cutflow(weights)
+        flow = Cutflow(weights["nominal"])
         flow.cut("jet in window", np.bincount(found.row, minlength=len(events)) > 0)
         columns = self._truth(events, found)
         keep = columns.pop("keep")
         flow.cut("known origin", np.bincount(found.row[keep], minlength=len(events)) > 0)
         found, columns = found[keep], {name: column[keep] for name, column in columns.items()}
         rows = ak.to_numpy(found.row)
-        number = events.Event.Number if "Event" in events.fields else events.event
-        columns["event"] = ak.to_numpy(number)[rows].astype(np.int64)
+        columns["event"] = event_numbers(events)[rows]
         made = simulated.from_constituents(
             found.pt, found.eta, found.phi, found.constituents, radius=self.radius, rank=found["rank"],
-            extra={"weight": weights[rows].astype(np.float32)}, **columns,
+            extra=weight_columns(weights, rows), **columns,
         )  # fmt: skip
         return {"jets": made, "cutflow": {dataset: flow.steps}}
 
@@ -130,22 +141,7 @@ class JetSkim(ProcessorABC):  # type: ignore[misc]
 
     def _clustered(self, events: Any) -> Any:
         """Return the same of what Delphes calls particle flow."""
-        parts = []
-        for name, pt in _EFLOW.items():
-            things = events[f"EFlow{name}"]
-            pdg = (
-                ak.flatten(things.PID)
-                if name == "Track"
-                else np.full(ak.sum(ak.num(things[pt])), _NEUTRAL.get(name, 0))
-            )
-            columns = [ak.to_numpy(ak.flatten(things[column])) for column in (pt, "Eta", "Phi")]
-            event = np.repeat(np.arange(len(events)), ak.to_numpy(ak.num(things[pt])))
-            parts.append((event, *columns, np.asarray(ak.to_numpy(pdg))))
-        event, *rest = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        sort = np.argsort(event, kind="stable")
-        flat = dict(zip(("event", "pt", "eta", "phi", "pdg"), (column[sort] for column in (event, *rest)), strict=True))
-        seen = (flat["pt"] > 0) & np.isfinite(flat["eta"])
-        flat = {name: column[seen] for name, column in flat.items()}
+        flat = measured(events)
         flat["pdg"] = particle_classes(flat["pdg"])
         return simulated.find(flat, len(events), self.pt, radius=self.radius, eta_max=self.eta, hardest=self.hardest)
 
@@ -172,10 +168,6 @@ class JetSkim(ProcessorABC):  # type: ignore[misc]
             for name in ("pt", "mass"):
                 out[f"gen_{name}"] = ak.to_numpy(ak.flatten(ak.fill_none(before[name][place], np.nan)))
         return out
-
-
-_EFLOW = {"Track": "PT", "Photon": "ET", "NeutralHadron": "ET"}
-_NEUTRAL = {"Photon": 22, "NeutralHadron": 130}
 
 
 def _particles(events: Any) -> Any:

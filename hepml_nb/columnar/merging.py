@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hepml_nb.core import InputError
+
 __all__ = ["Pieces", "merged", "ordered"]
 
 
@@ -49,7 +51,8 @@ class Pieces:
 def merged(a: Any, b: Any) -> Any:
     """Return two outputs as one: mappings key by key, awkward arrays and lists end to end, all else as coffea adds it.
 
-    (coffea adds awkward arrays element by element, which for records of events is no sum at all.)
+    (coffea adds awkward arrays element by element, which for records of events is no sum at all.) Raises InputError for
+    records of which some have columns that others lack.
     """
     import awkward as ak
     from coffea.processor import accumulate
@@ -58,6 +61,9 @@ def merged(a: Any, b: Any) -> Any:
         keys = [*a, *(key for key in b if key not in a)]
         return {key: merged(a[key], b[key]) if key in a and key in b else (a if key in a else b)[key] for key in keys}
     if isinstance(a, ak.Array) and isinstance(b, ak.Array):
+        if lacking := sorted(set(ak.fields(a)) ^ set(ak.fields(b))):
+            raise InputError(f"some files give records with {lacking[0]!r} and some without; process them apart, or "
+                             "ask the processor for no weight variations: weights={}.")  # fmt: skip
         return ak.concatenate([a, b])
     return accumulate([a, b])
 

@@ -12,11 +12,13 @@ import numpy as np
 __all__ = [
     "WEIGHT_VARIATIONS",
     "Cutflow",
+    "event_numbers",
     "event_weights",
     "pair_mass",
     "pair_spectrum",
     "two_hardest",
     "weight_branches",
+    "weight_columns",
 ]
 
 WEIGHT_VARIATIONS: Mapping[str, tuple[str, int]] = {
@@ -54,6 +56,21 @@ def event_weights(events: Any, variations: Mapping[str, tuple[str, int]]) -> dic
             relative = ak.pad_none(events[branch], 1 + max(place, 0))[:, place]
             weights[name] = nominal * ak.to_numpy(ak.fill_none(relative, 1.0))
     return weights
+
+
+def weight_columns(weights: Mapping[str, np.ndarray], rows: Any, name: str = "weight") -> dict[str, np.ndarray]:
+    """Return the weights of `event_weights` at some rows, as columns: the nominal one under `name`, `name`_scale_up ...
+
+    Files without a variation have no such column, and generator weights keep their sign. Each (rows,).
+    """
+    columns = {name if kind == "nominal" else f"{name}_{kind}": values[rows] for kind, values in weights.items()}
+    return {kind: values.astype(np.float32) for kind, values in columns.items()}
+
+
+def event_numbers(events: Any) -> np.ndarray:
+    """Return the numbers of the events as the file has them, (events,)."""
+    number = events.Event.Number if "Event" in events.fields else events.event
+    return np.asarray(ak.to_numpy(number)).astype(np.int64)
 
 
 def two_hardest(things: Any) -> tuple[Any, Any]:

@@ -87,7 +87,7 @@ def _jets(seen: Survey, plan: Plan, rows: int) -> Iterator[Batch]:
     from hepml_nb.columnar.skims import load, skim
 
     window = {**plan.jets, "pt": tuple(float(edge) for edge in plan.jets.get("pt", (200.0, np.inf)))}
-    processor = _Numbered(JetSkim(radius=plan.radius, classes=plan.label.truth or ("qcd", "top"), **window))
+    processor = _Numbered(JetSkim(radius=plan.radius, classes=plan.label.truth or ("qcd", "top"), weights={}, **window))
     known = plan.label.numbers()
     place = cache_dir()  # not /tmp, which may be memory
     place.mkdir(parents=True, exist_ok=True)
