@@ -87,6 +87,17 @@ class Sample:
         return run(self.pfnano, processor, schema="pfnano"), run(self.delphes, processor, schema="delphes")
 
 
+PROCESSORS = {"zjets": ZJets(pt_z=150.0, particles=True), "taus": TauPairs(lepton=(10.0, 5.0), opposite=False),
+              "dijets": DijetFeatures(pt=100.0), "jets": JetSkim()}  # fmt: skip
+
+
+class Every:
+    """All processors of records over the same events."""
+
+    def process(self, events: Any) -> Any:
+        return {name: processor.process(events) for name, processor in PROCESSORS.items()}
+
+
 @pytest.fixture(scope="module")
 def z_sample(tmp_path_factory):
     return Sample(tmp_path_factory.mktemp("z"), "zjets", 50)
@@ -202,3 +213,17 @@ def test_jets_are_those_that_the_recipe_finds(jet_sample):
     np.testing.assert_allclose(ak.flatten(found.constituents.pt), ak.flatten(wanted.constituents.pt), rtol=2.0**-8)
     np.testing.assert_allclose(found.mass, wanted.mass, rtol=0.01, atol=0.2)
     assert np.nanmedian(found.pt / found.gen_pt) == pytest.approx(1, abs=0.03)
+
+
+def test_executors_and_chunks_change_nothing(z_sample):
+    here = run(z_sample.pfnano, Every(), schema="pfnano").values
+    there = run(z_sample.pfnano, Every(), schema="pfnano", executor="futures", workers=2, chunksize=15)
+    assert there.metrics["chunks"] == 3
+    for name in PROCESSORS:
+        records = "jets" if name == "jets" else "events"
+        assert ak.array_equal(here[name][records], there[name][records], equal_nan=True), name
+        assert len(here[name][records]) > 0 or name == "taus"
+        counts = [
+            [{step: one["events"] for step, one in out[name]["cutflow"]["events"].items()}] for out in (here, there)
+        ]
+        assert counts[0] == counts[1]
