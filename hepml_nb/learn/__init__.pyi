@@ -15,5 +15,8 @@ from .loop import predict as predict
 from .padded import BucketBatches as BucketBatches
 from .padded import pad as pad
 from .padded import unpad as unpad
+from .pairs import ChannelNorm as ChannelNorm
+from .pairs import dense as dense
+from .pairs import others as others
 from .sets import DeepSet as DeepSet
 from .sets import set_pool as set_pool

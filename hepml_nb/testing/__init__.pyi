@@ -1,5 +1,12 @@
 """The public names of testing and the modules that define them; read by the type checker and, lazily, at run time."""
 
+from .symmetries import beam_transforms as beam_transforms
+from .symmetries import boost as boost
+from .symmetries import check_invariance as check_invariance
+from .symmetries import lorentz_transforms as lorentz_transforms
+from .symmetries import rotation as rotation
+from .symmetries import score_change as score_change
+from .symmetries import transform as transform
 from .taggers import TAGGER_CHECKS as TAGGER_CHECKS
 from .taggers import ConformanceError as ConformanceError
 from .taggers import check_tagger as check_tagger
