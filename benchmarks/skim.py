@@ -7,6 +7,7 @@ and write Parquet. They take turns; times are CPU seconds of this process, since
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -19,11 +20,12 @@ import pyarrow.parquet as pq
 import uproot
 
 from hepml_nb import data
-from hepml_nb.columnar import Dimuon, JetSkim, run, skim
+from hepml_nb.columnar import Dimuon, JetSkim, Output, run, skim
 from hepml_nb.simulate import from_constituents
 from hepml_nb.simulate.jets import delta_phi
 
-BASKET = 1000
+BASKET = {"jets": 1000, "muons": 10_000}
+"""Events per basket: what CMS's files hold in one, give or take."""
 
 
 def write_jets(path: Path, events: int) -> None:
@@ -46,27 +48,29 @@ def write_jets(path: Path, events: int) -> None:
     }
     numbers = {"run": np.ones(events, np.uint32), "luminosityBlock": np.ones(events, np.uint32),
                "event": np.arange(events, dtype=np.uint64)}  # fmt: skip
-    write(path, {**numbers, **things}, events)
+    write(path, {**numbers, **things}, BASKET["jets"])
 
 
-def write_muons(path: Path, events: int) -> None:
-    """Write events of two muons each."""
+def write_muons(path: Path, events: int, others: int) -> None:
+    """Write events of two muons each, beside so many other branches, as there are in CMS's files."""
     rng = np.random.default_rng(0)
     flat = {"pt": rng.exponential(20, 2 * events) + 5, "eta": rng.normal(0, 1.2, 2 * events),
             "phi": rng.uniform(-3, 3, 2 * events), "mass": np.full(2 * events, 0.1056584)}  # fmt: skip
     muons = ak.zip({n: v.astype(np.float32) for n, v in flat.items()} | {"charge": rng.choice([-1, 1], 2 * events)})
     numbers = {"run": np.ones(events, np.uint32), "luminosityBlock": np.ones(events, np.uint32),
                "event": np.arange(events, dtype=np.uint64)}  # fmt: skip
-    write(path, {**numbers, "Muon": ak.unflatten(muons, np.full(events, 2))}, events)
+    flags = {f"HLT_path{i}": np.zeros(events, bool) for i in range(others)}
+    muons = ak.unflatten(muons, np.full(events, 2))
+    write(path, {**numbers, "Muon": muons, **flags}, BASKET["muons"] * (10 if others else 1))
 
 
-def write(path: Path, columns: dict[str, ak.Array | np.ndarray], events: int) -> None:
-    """Write columns as a tree with a basket per thousand events."""
+def write(path: Path, columns: dict[str, ak.Array | np.ndarray], basket: int) -> None:
+    """Write columns as a tree with so many events per basket."""
     kinds = {n: v.dtype if isinstance(v, np.ndarray) else v.type.content for n, v in columns.items()}
     with uproot.recreate(path) as file:
         tree = file.mktree("Events", kinds)
-        for start in range(0, events, BASKET):
-            tree.extend({name: values[start : start + BASKET] for name, values in columns.items()})
+        for start in range(0, len(columns["event"]), basket):
+            tree.extend({name: values[start : start + basket] for name, values in columns.items()})
 
 
 def jets_by_hand(path: Path, out: Path, chunk: int) -> None:
@@ -123,39 +127,56 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
+def compare(name: str, ours: Callable[[int], object], hand: Callable[[int], object], rounds: int) -> None:
+    """Time both in turns, with the number of the round (0 pays for imports and is left out), and print medians."""
+    times = [(seconds(lambda r=r: ours(r)), seconds(lambda r=r: hand(r))) for r in range(rounds + 1)][1:]
+    a, b = (statistics.median(column) for column in zip(*times, strict=True))
+    low, middle, high = np.quantile([one / other for one, other in times], (0, 0.5, 1))
+    print(f"{name}: by hand {b:.2f} s, through columnar {a:.2f} s, ratio {middle:.2f} ({low:.2f} to {high:.2f})")
+
+
+def compare_jets(folder: Path, events: int, rounds: int) -> None:
+    """Compare the skim of jets, in two chunks, with the loop."""
+    jets, chunk = folder / "jets.root", max(events // 2, 1)
+    write_jets(jets, events)
+    compare(
+        f"{events:,} events of jets",
+        lambda r: skim(jets, JetSkim(), folder / f"ours{r}", schema="pfnano", chunksize=chunk),
+        lambda r: jets_by_hand(jets, folder / f"hand{r}", chunk),
+        rounds,
+    )
+    one, other = (pq.read_table(folder / name).to_pandas() for name in ("ours0", "hand0"))
+    for name in ("pt", "mass", "tau2", "event", "rank"):
+        np.testing.assert_allclose(one[name], other[name], rtol=2e-3, atol=2e-3, err_msg=name)
+
+
+def compare_muons(folder: Path, events: int, others: int, rounds: int) -> None:
+    """Compare the dimuon spectrum with the loop."""
+    muons, chunk = folder / f"muons{events}_{others}.root", 100_000
+    write_muons(muons, events, others)
+
+    def ours() -> Output:
+        os.utime(muons)  # what was seen of the file does not count
+        return run(muons, Dimuon(weights={}), chunksize=chunk)
+
+    np.testing.assert_array_equal(ours()["mass"]["events", "nominal", :].values(), muons_by_hand(muons, chunk))
+    name = f"{events:,} events of muons" + (f" beside {others:,} branches" if others else "")
+    compare(name, lambda _: ours(), lambda _: muons_by_hand(muons, chunk), rounds)
+
+
 def main() -> None:
     """Time both, check that they agree, and print the ratios."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--events", type=int, default=4000, help="events of two jets; fifty times as many of muons")
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--events", type=int, default=2000, help="events of two jets")
+    options.add_argument("--muons", type=int, nargs="*", default=[100_000, 1_000_000], help="events of two muons")
+    options.add_argument("--branches", type=int, default=1600, help="other branches of a last file of muons")
+    options.add_argument("--rounds", type=int, default=3, help="of jets; muons take three times as many")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        jets, muons, chunk = folder / "jets.root", folder / "muons.root", max(given.events // 2, 1)
-        write_jets(jets, given.events)
-        write_muons(muons, 50 * given.events)
-        ours: dict[str, list[float]] = {"jets": [], "muons": []}
-        hand: dict[str, list[float]] = {"jets": [], "muons": []}
-        for number in range(given.rounds + 1):  # the first round pays for imports and is left out
-            mine, theirs = folder / f"ours{number}", folder / f"hand{number}"
-            times = [
-                seconds(lambda out=mine: skim(jets, JetSkim(), out, schema="pfnano", chunksize=chunk)),
-                seconds(lambda out=theirs: jets_by_hand(jets, out, chunk)),
-                seconds(lambda: run(muons, Dimuon(weights={}), chunksize=25 * chunk)),
-                seconds(lambda: muons_by_hand(muons, 25 * chunk)),
-            ]
-            if number:
-                for store, value in zip((ours["jets"], hand["jets"], ours["muons"], hand["muons"]), times, strict=True):
-                    store.append(value)
-        one = pq.read_table(folder / "ours1").to_pandas()
-        other = pq.read_table(folder / "hand1").to_pandas()
-        for name in ("pt", "mass", "tau2", "event", "rank"):
-            np.testing.assert_allclose(one[name], other[name], rtol=2e-3, atol=2e-3, err_msg=name)
-        spectrum = run(muons, Dimuon(weights={}))["mass"]["events", "nominal", :].values()
-        np.testing.assert_array_equal(spectrum, muons_by_hand(muons, 25 * chunk))
-        for name in ours:
-            a, b = statistics.median(ours[name]), statistics.median(hand[name])
-            print(f"{name}: by hand {b:.2f} s, through columnar {a:.2f} s, ratio {a / b:.2f}")
+        compare_jets(Path(place), given.events, given.rounds)
+        for events in given.muons:
+            compare_muons(Path(place), events, 0, 3 * given.rounds)
+        compare_muons(Path(place), max(given.muons), given.branches, given.rounds)
 
 
 if __name__ == "__main__":

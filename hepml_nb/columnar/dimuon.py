@@ -18,7 +18,6 @@ from hepml_nb.columnar.processors import (
     event_weights,
     pair_mass,
     pair_spectrum,
-    two_hardest,
     weight_branches,
 )
 
@@ -70,17 +69,48 @@ class Dimuon(ProcessorABC):  # type: ignore[misc]
         return pair_spectrum(events.metadata["dataset"], pairs, shifts, weights, self.bins, label)
 
     def _pairs(self, events: Any, weights: np.ndarray, factor: float) -> tuple[Cutflow, np.ndarray]:
-        """Return the cutflow and the pair's mass (events,), NaN where there is no pair, of momenta times `factor`."""
-        muons = events.Muon
-        good = (muons.pt * factor > self.pt[1]) & (abs(muons.eta) < self.eta)
+        """Return the cutflow and the pair's mass (events,), NaN where there is no pair, of momenta times `factor`.
+
+        Works on the muons of all events end to end, which is quicker than columns of two muons per event or None.
+        """
+        extra = [self.identification] if self.identification else []
+        extra += ["pfRelIso04_all"] if self.isolation is not None else []
+        names = ("pt", "eta", "phi", "mass", "charge", *extra)
+        counts = ak.to_numpy(ak.num(events.Muon["pt"]))
+        muons = {name: ak.to_numpy(ak.flatten(events.Muon[name])) for name in names}
+        good = (muons["pt"] * factor > self.pt[1]) & (np.abs(muons["eta"]) < self.eta)
         if self.identification:
-            good = good & muons[self.identification]
+            good &= muons[self.identification].astype(bool)
         if self.isolation is not None:
-            good = good & (muons.pfRelIso04_all < self.isolation)
-        flow = Cutflow(weights)
-        first, second = two_hardest(muons[good])
-        flow.cut("two muons", ~ak.is_none(second) & (first.pt * factor > self.pt[0]))
-        flow.cut("opposite sign", first.charge * second.charge < 0)
-        mass = np.where(flow.passed, pair_mass(first, second, factor), np.nan)
+            good &= muons["pfRelIso04_all"] < self.isolation
+        place, first, second = _two_hardest(counts, muons["pt"], good)
+        hard = muons["pt"][first] * factor > self.pt[0]
+        opposite = muons["charge"][first] * muons["charge"][second] < 0
+        flow, mass = Cutflow(weights), np.full(len(weights), np.nan)
+        for step, chosen in {"two muons": place[hard], "opposite sign": place[hard & opposite]}.items():
+            passed = np.zeros(len(weights), bool)
+            passed[chosen] = True
+            flow.cut(step, passed)
+        a, b = (ak.zip({name: muons[name][one[hard & opposite]] for name in names[:4]}) for one in (first, second))
+        mass[flow.passed] = pair_mass(a, b, factor)
         flow.cut("mass window", (mass > self.window[0]) & (mass < self.window[1]))
         return flow, mass
+
+
+def _two_hardest(counts: np.ndarray, pt: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the events that have two good muons, and the places of the hardest and the next of each; `pt` is flat."""
+    ends = np.cumsum(counts)
+    before = np.r_[0, np.cumsum(good)]
+    there = before[ends] - before[ends - counts]  # good muons per event
+    several = there > 1
+    left = np.flatnonzero(good & np.repeat(several, counts))
+    sizes = there[several]
+    starts = np.cumsum(sizes) - sizes
+    found, hardness = [], pt[left].astype(np.float64)
+    for _ in range(2 if len(left) else 0):  # quicker than to sort
+        largest = np.repeat(np.maximum.reduceat(hardness, starts), sizes)
+        place = np.where(hardness == largest, np.arange(len(left)), len(left))
+        found.append(np.minimum.reduceat(place, starts))  # of equal ones the first
+        hardness[found[-1]] = -np.inf
+    first, second = found or (left, left)
+    return np.flatnonzero(several), left[first], left[second]

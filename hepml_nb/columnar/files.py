@@ -6,11 +6,12 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hepml_nb.columnar.opening import opened
 from hepml_nb.columnar.schemas import EVENT_IDS, SCHEMAS, layout
 from hepml_nb.core import InputError, NotFound, suggest
 
@@ -18,6 +19,8 @@ __all__ = ["Files", "Reads", "Seen", "Source", "inspect", "look", "sources"]
 
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any]
 _ONE_DATASET = "events"
+_SEEN: dict[tuple[Any, ...], Seen] = {}
+_MOST_SEEN = 256
 _RESERVED = {"dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid", "chunk"}
 
 
@@ -105,38 +108,45 @@ def look(path: str | os.PathLike[str], tree: str | None = None) -> Seen:
     A local file is opened once as long as it stays as it is: the 1500 branches of CMS take a second. Raises InputError
     for a file that cannot be read and NotFound for a tree that does not exist.
     """
-    path = os.fspath(path)
-    if not os.path.isfile(path):
-        return _look.__wrapped__(path, tree, ())
-    at = os.stat(path)
-    return _look(path, tree, (at.st_size, at.st_mtime_ns, at.st_ino))
+    return _look(os.fspath(path), tree, "")
 
 
-@lru_cache(maxsize=256)
-def _look(path: str, tree: str | None, state: tuple[int, ...]) -> Seen:
-    import uproot
-
-    try:
-        file = uproot.open({path: None})
-    except Exception as error:
-        raise InputError(f"{path} is no readable ROOT file: {reason(error)}.") from error
-    with file:
+def _look(path: str, tree: str | None, run: str) -> Seen:
+    """Look at a file; a run that names itself holds the file open for its chunks."""
+    at = os.stat(path) if os.path.isfile(path) else None
+    key = (path, tree, (at.st_size, at.st_mtime_ns, at.st_ino) if at else ())
+    if key in _SEEN:
+        return _SEEN[key]
+    with ExitStack() as stack:
         try:
-            kinds = file.classnames(recursive=True, cycle=False)
-            names = [name for name, kind in kinds.items() if kind in ("TTree", "ROOT::RNTuple")]
-            if tree is not None and tree not in names:
-                held = f"{suggest(tree, names)} One of these may be meant by tree=" if names else "; it holds no tree."
-                raise NotFound(f"{path} has no tree {tree!r}{held}")
-            trees = {name: int(file[name].num_entries) for name in names}
-            if not trees:
-                raise NotFound(f"{path} holds no tree.")
-            tree = tree or max(trees, key=trees.__getitem__)
-            branches = tuple(file[tree].keys())
-            uuid = file.file.fUUID
-        except (InputError, NotFound):
-            raise
+            file = stack.enter_context(opened(path, run))
         except Exception as error:
-            raise InputError(f"{path} is damaged: {reason(error)}.") from error
+            raise InputError(f"{path} is no readable ROOT file: {reason(error)}.") from error
+        seen = _described(file, path, tree)
+    if at is not None:
+        _SEEN[key] = seen
+        if len(_SEEN) > _MOST_SEEN:
+            _SEEN.pop(next(iter(_SEEN)))
+    return seen
+
+
+def _described(file: Any, path: str, tree: str | None) -> Seen:
+    try:
+        kinds = file.classnames(recursive=True, cycle=False)
+        names = [name for name, kind in kinds.items() if kind in ("TTree", "ROOT::RNTuple")]
+        if tree is not None and tree not in names:
+            held = f"{suggest(tree, names)} One of these may be meant by tree=" if names else "; it holds no tree."
+            raise NotFound(f"{path} has no tree {tree!r}{held}")
+        trees = {name: int(file[name].num_entries) for name in names}
+        if not trees:
+            raise NotFound(f"{path} holds no tree.")
+        tree = tree or max(trees, key=trees.__getitem__)
+        branches = tuple(file[tree].keys())
+        uuid = file.file.fUUID
+    except (InputError, NotFound):
+        raise
+    except Exception as error:
+        raise InputError(f"{path} is damaged: {reason(error)}.") from error
     kind = layout(set(branches))
     simulated = kind == "delphes" or "genWeight" in branches
     return Seen(path, trees, tree, kind, trees[tree], branches, simulated, uuid)
@@ -150,10 +160,13 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0].rstrip('.,:')}" if lines else type(error).__name__
 
 
-def inspect(source: Source, schema: str, reads: Reads | None) -> tuple[Seen | None, str]:
-    """Return what a source holds and "", or None and what is wrong with it: a sentence that names file and branch."""
+def inspect(source: Source, schema: str, reads: Reads | None, run: str = "") -> tuple[Seen | None, str]:
+    """Return what a source holds and "", or None and what is wrong with it: a sentence that names file and branch.
+
+    The file stays open for the chunks of a run that names itself.
+    """
     try:
-        seen = look(source.path, source.tree)
+        seen = _look(source.path, source.tree, run)
     except (InputError, NotFound) as error:
         return None, str(error)
     branches = set(seen.branches)

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
+from hepml_nb.columnar.chunks import Work, chunks
 from hepml_nb.columnar.files import Files, Reads, Seen, Source, check_schema, inspect, reason, sources
-from hepml_nb.columnar.merging import Pieces, ordered
-from hepml_nb.columnar.schemas import EVENT_IDS, SchemaName, default_tree
+from hepml_nb.columnar.merging import ordered
+from hepml_nb.columnar.opening import release
+from hepml_nb.columnar.schemas import SchemaName, default_tree
 from hepml_nb.core import InputError, RunError, client, cores, quiet, suggest
 
 __all__ = ["Executor", "Output", "run"]
 
 Executor = Literal["iterative", "futures", "dask"]
 _EXECUTORS = ("iterative", "futures", "dask")
-_NO_CACHE = {"array_cache": None}
-"""A file of uproot holds itself in a ring, so what it caches, up to 100 MB, outlives the chunk; we read each once."""
-_GAVE_UP: set[str] = set()
-"""Runs that this process has seen fail: it does nothing more for them."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +76,13 @@ def run(
     began = time.perf_counter()
     found = sources(files, tree or default_tree(schema))
     reads: Reads | None = processor.reads(schema) if hasattr(processor, "reads") else None
-    with _engine(executor, client, workers) as engine, _by_value(processor):
-        seen, bad = _inspected(engine, found, schema, reads)
+    work = Work(processor, schema, reads, f"{time.time_ns()}", skip_bad)
+    with _engine(executor, client, workers) as engine, _by_value(processor), _released(engine, work.run):
+        seen, bad = _inspected(engine, found, work)
         if bad and (not skip_bad or not seen):
             raise RunError(_told(bad))
         _one_kind(seen)
-        values, metrics, lost = _processed(engine, seen, processor, schema, chunksize, reads, skip_bad)
+        values, metrics, lost = _processed(engine, seen, work, chunksize)
     bad |= lost
     if lost and (not skip_bad or values is None):
         raise RunError(_told(lost))
@@ -98,103 +94,27 @@ def run(
 
 
 def _processed(
-    engine: Any, seen: dict[Source, Seen], processor: Any, schema: str, chunksize: int, reads: Reads | None, skip: bool
+    engine: Any, seen: dict[Source, Seen], work: Work, chunksize: int
 ) -> tuple[Any, dict[str, Any], dict[str, str]]:
     """Return the merged output, metrics and the files of which something was lost."""
-    from coffea.processor import Runner
-
-    runner = Runner(executor=engine, schema=check_schema(schema), savemetrics=True)
-    options = {"filter_name": _Opened(reads, schema == "delphes")} if reads is not None else {}
-    items = _chunks(seen, chunksize)
-    wrapped = _Chunk(processor, f"{time.time_ns()}", skip)
+    items = chunks(seen, chunksize)
     try:
-        result, read = runner(items, wrapped, iteritems_options=options, uproot_options=_NO_CACHE)
-    except Exception as error:  # a worker that dies again and again, a file that vanished: coffea names the chunk
+        result, _ = engine.copy(unit="chunk", function_name=type(work.processor).__name__)(items, work, None)
+    except Exception as error:  # a worker that dies again and again
         raise RunError(f"the run ended in the middle: {reason(error)}.") from error
-    metrics = {
-        "events": read["entries"],
-        "chunks": len(items),
-        "bytes": read["bytesread"],
-        "columns": sorted({name.rsplit("-", 1)[0] for name in read["columns"]}),
-    }
+    metrics = {**result["read"], "chunks": len(items), "columns": sorted(result["read"]["columns"])}
     return result["pieces"].total(), metrics, _lost(result["lost"])
 
 
-class _Opened:
-    """Says which branches to open: one that is not costs nothing, and CMS's NanoAOD has 1,600.
-
-    Collections of Delphes are opened whole, since its schema wants their usual columns; unused ones are not read.
-    """
-
-    def __init__(self, reads: Reads, collections: bool) -> None:
-        names = (*EVENT_IDS, *reads.needs, *reads.takes)
-        self.names = {name.split("/")[0] for name in names} if collections else set(names)
-        self.collections = collections
-
-    def __call__(self, name: str) -> bool:
-        if self.collections:
-            name = name.split("/")[0].split(".")[0].removesuffix("_size")
-        return name in self.names
-
-
-def _chunks(seen: Mapping[Source, Seen], chunksize: int) -> list[Any]:
-    """Return coffea's work items in the order of (dataset, file, entry), numbered in their metadata."""
-    from coffea.processor.executor import FileMeta
-
-    items: list[Any] = []
-    for source, about in seen.items():
-        metadata = {**source.metadata, "numentries": about.events, "uuid": about.uuid}
-        for item in FileMeta(source.dataset, source.path, source.tree, metadata).chunks(chunksize, False):
-            given = {**source.metadata, "chunk": len(items), "simulated": about.simulated}
-            items.append(replace(item, usermeta=given))
-    return items
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """The processor of one chunk, in a shape that tells failures and keeps the order."""
-
-    processor: Any
-    run: str
-    skip: bool
-
-    def __call__(self, events: Any) -> dict[str, Any]:
-        about = events.metadata
-        if self.run in _GAVE_UP:
-            return {"pieces": Pieces(), "lost": set()}
-        try:
-            output = _plain(getattr(self.processor, "process", self.processor)(events))
-        except Exception as error:
-            if not self.skip:
-                _GAVE_UP.add(self.run)
-            what = _explained(error, events)
-            return {"pieces": Pieces(), "lost": {(about["filename"], about["entrystart"], about["entrystop"], what)}}
-        return {"pieces": Pieces.of(about["chunk"], output), "lost": set()}
-
-
-def _plain(output: Any) -> Any:
-    """Return an output without ties to the file that it came from: lazy columns are read, attributes dropped."""
-    import awkward as ak
-
-    if isinstance(output, ak.Array):
-        return ak.Array(ak.to_packed(ak.materialize(output), highlevel=False))
-    if isinstance(output, dict):
-        return {key: _plain(value) for key, value in output.items()}
-    if output is None:
-        raise InputError("process() returned nothing; expected a mapping of histograms, numbers and arrays")
-    return output
-
-
-def _explained(error: Exception, events: Any) -> str:
-    """Return what went wrong, with the nearest name for a column that is not there and the line of the processor."""
-    missing = re.search(r"no field (?:named )?'([^']+)'", str(error))
-    if missing:
-        names = {name for collection in events.fields for name in [collection, *events[collection].fields]}
-        return f"no column {missing[1]!r}{suggest(missing[1], names, 5)}"
-    frames = traceback.extract_tb(error.__traceback__)
-    mine = [frame for frame in frames if "site-packages" not in frame.filename and frame.filename != __file__]
-    where = f" ({Path(mine[-1].filename).name}, line {mine[-1].lineno})" if mine else ""
-    return f"{reason(error)}{where}."
+@contextmanager
+def _released(engine: Any, run: str) -> Iterator[None]:
+    """Close the files that a run held open, here and in Dask's workers; others end with it."""
+    try:
+        yield
+    finally:
+        release(run)
+        if connected := getattr(engine, "client", None):
+            connected.run(release, run, on_error="ignore")
 
 
 def _lost(lost: set[tuple[str, int, int, str]]) -> dict[str, str]:
@@ -207,19 +127,17 @@ def _lost(lost: set[tuple[str, int, int, str]]) -> dict[str, str]:
     return found
 
 
-def _inspected(
-    engine: Any, found: list[Source], schema: str, reads: Reads | None
-) -> tuple[dict[Source, Seen], dict[str, str]]:
+def _inspected(engine: Any, found: list[Source], work: Work) -> tuple[dict[Source, Seen], dict[str, str]]:
     """Look at every file through the executor: what the good ones hold, and what is wrong with the others."""
     answers, _ = engine.copy(desc="Looking at files", unit="file", compression=None)(
-        found, partial(_looked, schema=schema, reads=reads), None
+        found, partial(_looked, schema=work.schema, reads=work.reads, run=work.run), None
     )
     seen = {source: answers[source][0] for source in found if answers[source][0] is not None}
     return seen, {source.path: answers[source][1] for source in found if answers[source][1]}
 
 
-def _looked(source: Source, schema: str, reads: Reads | None) -> dict[Source, tuple[Seen | None, str]]:
-    return {source: inspect(source, schema, reads)}
+def _looked(source: Source, schema: str, reads: Reads | None, run: str) -> dict[Source, tuple[Seen | None, str]]:
+    return {source: inspect(source, schema, reads, run)}
 
 
 def _one_kind(seen: Mapping[Source, Seen]) -> None:

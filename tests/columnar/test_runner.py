@@ -150,6 +150,24 @@ def test_memory_hangs_on_the_chunk_and_not_on_the_file(folder):
     assert traced[-1] - traced[0] < 2 * one
 
 
+def test_a_file_is_opened_once_for_all_its_chunks_and_closed_after_the_run(files, monkeypatch):
+    opened, usual = [], uproot.open
+
+    def counted(given, **options):
+        opened.append(usual(given, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(uproot, "open", counted)
+    for path in files["a_zmumu"]:
+        os.utime(path)  # what was seen of it before does not count
+    assert run(files["a_zmumu"], Dimuon(), chunksize=50).metrics["chunks"] == 15
+    assert len(opened) == 2
+    assert all(file.closed for file in opened)
+    many = [shutil.copy(files["a_zmumu"][0], f"{files['a_zmumu'][0]}.{i}.root") for i in range(6)]
+    held = run(many, lambda events: {"open": [sum(not file.closed for file in opened)]})["open"]
+    assert max(held) == 4  # not as many as there are files
+
+
 def test_files_are_a_path_a_list_a_glob_or_a_mapping(files, folder):
     def count(events):
         return {"n": {events.metadata["dataset"]: len(events)}, "kind": [events.metadata.get("kind", "")]}
