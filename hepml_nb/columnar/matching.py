@@ -12,11 +12,12 @@ from hepml_nb.simulate.jets import delta_phi
 __all__ = ["ORIGINS", "distance", "match_origin", "nearest"]
 
 ORIGINS = ("qcd", "top", "w", "z", "h", "other")
-"""Classes of jets; "other" holds a heavy parent whose decay is not all quarks, such as the b of a leptonic top."""
+"""Classes of jets; "other" holds a heavy parent whose decay is not all quarks: the b of a leptonic top, Z to muons."""
 
 _PARENT = {6: 1, 24: 2, 23: 3, 25: 4}
 _QUARKS = {1: (3,), 2: (2,), 3: (2,), 4: (2, 4)}
 _OTHER = ORIGINS.index("other")
+_LEPTONS = (11, 13, 15)
 
 
 def distance(a: Any, b: Any) -> Any:
@@ -30,7 +31,8 @@ def match_origin(jets: Any, particles: Any, radius: float) -> tuple[Any, Any]:
     `jets` is events * var * {eta, phi}, `particles` events * var * {pt, eta, phi, pdg, mother}, `mother` a place in the
     event or below 0. The first is a place in ORIGINS: the nearest parent whose quarks together point to within
     `radius` of the axis. As in the public top-tagging set (arXiv:1902.09914), "inside" means that each of its quarks
-    does as well; it is True for jets of no parent. Leptons of the decay count neither for the axis nor as inside.
+    does as well; it is True for jets of no parent. Leptons of the decay count neither for the axis nor as inside, but
+    where there is no quark, they are what points to the jet.
     """
     quarks, parents = _decays(particles)
     place, away = nearest(jets, parents)
@@ -65,15 +67,17 @@ def _decays(particles: Any) -> tuple[Any, Any]:
         if not climb.any():
             break
         origin = np.where(climb, up, origin)
-    quark = np.flatnonzero((kind <= 5) & (kind > 0) & np.isin(above, list(_PARENT)))
-    root = origin[mother[quark]]
-    roots, parent = np.unique(root, return_inverse=True)
-    momentum = _momenta(flat, quark)
-    summed = np.stack([np.bincount(parent, column, minlength=len(roots)) for column in momentum])
-    number = np.bincount(parent, minlength=len(roots))
+    is_quark = (kind <= 5) & (kind > 0)
+    product = np.flatnonzero((is_quark | np.isin(kind, _LEPTONS)) & np.isin(above, list(_PARENT)))
+    roots, parent = np.unique(origin[mother[product]], return_inverse=True)
+    number = np.bincount(parent[is_quark[product]], minlength=len(roots))
+    told = is_quark[product] | (number[parent] == 0)
+    product, parent = product[told], parent[told]
+    summed = np.stack([np.bincount(parent, column, minlength=len(roots)) for column in _momenta(flat, product)])
     of = np.array([_PARENT[value] for value in kind[roots]], dtype=np.int64)
     whole = np.array([n in _QUARKS[o] for n, o in zip(number, of, strict=True)], dtype=bool)
     per_event = np.bincount(event[roots], minlength=len(counts))
+    quark, parent = product[is_quark[product]], parent[is_quark[product]]
     parent = parent - (np.cumsum(per_event) - per_event)[event[quark]]
     quarks = ak.zip({"eta": ak.to_numpy(flat.eta)[quark], "phi": ak.to_numpy(flat.phi)[quark], "parent": parent})
     pt = np.maximum(np.hypot(summed[0], summed[1]), 1e-12)

@@ -156,6 +156,20 @@ def test_bosons_are_told_apart_and_an_event_without_particles_is_qcd():
     assert ak.all(fine)
 
 
+def test_a_boson_to_leptons_is_no_qcd_jet():
+    chains = ([(23, -1, 500, 0, 0), (13, 0, 300, 0.1, 0), (-13, 0, 200, -0.1, 0)],
+              [(24, -1, 500, 0, 0), (-11, 0, 300, 0.1, 0), (12, 0, 200, -0.1, 1.5)],
+              [(23, -1, 500, 0, 0), (12, 0, 300, 0.1, 0), (-12, 0, 200, -0.1, 0)],
+              [(13, -1, 300, 0, 0)])  # fmt: skip
+    found = decays(*chains)
+    particles = ak.zip({"pt": found.pt, "eta": found.eta, "phi": found.phi, "pdg": found.pdgId,
+                        "mother": found.genPartIdxMother})  # fmt: skip
+    jets = ak.zip({"eta": [[0.0, 2.0], [0.0], [0.0], [0.0]], "phi": [[0.0, 2.0], [0.0], [0.0], [0.0]]})
+    kind, inside = match_origin(jets, particles, 0.8)
+    assert [[ORIGINS[k] for k in event] for event in kind.tolist()] == [["other", "qcd"], ["other"], ["qcd"], ["qcd"]]
+    assert ak.all(inside)
+
+
 def test_files_without_candidates_and_damaged_lists_are_told(folder):
     with pytest.raises(RunError, match="no branch 'nFatJet'"):
         run(z_file(folder / "plain.root", 10, 1), JetSkim(), schema="pfnano")
