@@ -2,7 +2,8 @@
 
 Which processor gives which arrays (schemas are those of `data_manifests/schemas`):
 
-    start       Dimuon, Dijets    histograms of the pair mass with variations         NanoAOD
+    start       Dimuon            histogram of the pair's mass with variations        NanoAOD
+    start       Dijets            the same of the two hardest jets                    NanoAOD, Delphes
     tagging     JetSkim           schema jets: constituents, substructure, labels     PFNano, Delphes
     anomaly     DijetFeatures     schema dijets: two jets with mass and tau1 to tau3  PFNano, Delphes, NanoAOD
     sbi         TauPairs          schema higgsml: lepton, hadronic tau, jets, MET     NanoAOD, Delphes

@@ -24,6 +24,7 @@ from hepml_nb.columnar.processors import (
     weight_branches,
     weight_columns,
 )
+from hepml_nb.core import InputError
 from hepml_nb.simulate import dijets
 
 __all__ = ["DijetFeatures", "Dijets"]
@@ -42,7 +43,7 @@ class Dijets(ProcessorABC):  # type: ignore[misc]
         pt: least pt (GeV) of the harder and of the softer jet.
         eta: largest |eta|.
         delta_eta: largest difference in eta.
-        collection: the jets, "Jet" or "FatJet".
+        collection: the jets, "Jet" or "FatJet", of NanoAOD or of Delphes.
         window: edges (GeV) of the last step of the cutflow; the histogram has all pairs.
         bins: number of bins and edges (GeV) of the histogram.
         scale: relative uncertainty of the jet energy; 1 % is a round number of the size that experiments reach.
@@ -60,6 +61,9 @@ class Dijets(ProcessorABC):  # type: ignore[misc]
 
     def reads(self, schema: str) -> Reads:
         """Return the branches that are needed, and those taken where they are there."""
+        if schema == "delphes":
+            whole = f"{self.collection}/{self.collection}"
+            return Reads(tuple(f"{whole}.{name}" for name in ("PT", "Eta", "Phi", "Mass")), ("Event/Event.Weight",))
         names = (f"{self.collection}_{name}" for name in ("pt", "eta", "phi", "mass"))
         return Reads((f"n{self.collection}", *names), weight_branches(self.weights))
 
@@ -67,7 +71,7 @@ class Dijets(ProcessorABC):  # type: ignore[misc]
         """Return histogram and cutflow of a chunk."""
         weights = event_weights(events, self.weights)
         shifts = {"nominal": 1.0}
-        if "genWeight" in events.fields:
+        if "genWeight" in events.fields or "Event" in events.fields:
             shifts |= {"jet_scale_up": 1 + self.scale, "jet_scale_down": 1 - self.scale}
         pairs = partial(self._pairs, events, weights["nominal"])
         return pair_spectrum(events.metadata["dataset"], pairs, shifts, weights, self.bins, r"$m_{jj}$ [GeV]")
@@ -121,6 +125,9 @@ class DijetFeatures(ProcessorABC):  # type: ignore[misc]
         if self.collection is None:
             seen = measured_branches(schema, pdg=False)
             return Reads(seen.needs, (*seen.takes, *weights))
+        if schema == "delphes":
+            raise InputError(f"collection={self.collection!r} is for NanoAOD; of Delphes files the candidates are "
+                             "clustered: collection=None.")  # fmt: skip
         return Reads((f"n{self.collection}", *(f"{self.collection}_{name}" for name in dijets.JET)), weights)
 
     def process(self, events: Any) -> dict[str, Any]:

@@ -78,8 +78,11 @@ class TauPairs(ProcessorABC):  # type: ignore[misc]
             lepton = ("PT", "Eta", "Phi", "Charge", *(["IsolationVar"] if self.isolation is not None else []))
             columns = {"Muon": lepton, "Electron": lepton, "Jet": ("PT", "Eta", "Phi", "TauTag", "Charge"),
                        _MISSING[self.met]: ("MET", "Phi")}  # fmt: skip
-            named = tuple(f"{thing}/{thing}.{name}" for thing, names in columns.items() for name in names)
-            return Reads(named, ("Event/Event.Weight", "Event/Event.Number"))
+            named = [f"{thing}/{thing}.{name}" for thing, names in columns.items() for name in names]
+            for thing, (branch, _) in self.identification.items():
+                own = "Jet" if thing == "Tau" else thing
+                named += [f"{own}/{own}.{branch}"]
+            return Reads(tuple(named), ("Event/Event.Weight", "Event/Event.Number"))
         needs = [f"{self.met}_pt", f"{self.met}_phi"]
         for thing in _THINGS:
             names = ["pt", "eta", "phi", *(["charge"] if thing != "Jet" else [])]

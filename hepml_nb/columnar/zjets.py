@@ -21,6 +21,7 @@ from hepml_nb.columnar.processors import (
     weight_branches,
     weight_columns,
 )
+from hepml_nb.core import InputError
 from hepml_nb.simulate import zjets
 
 __all__ = ["ZJets"]
@@ -38,7 +39,8 @@ class ZJets(ProcessorABC):  # type: ignore[misc]
     detector, are NaN there and have `pass_gen` False.
 
     The candidates of the whole event are needed: PFNano with all of them (PFCands; stable particles are GenCands), or
-    Delphes' particle flow (and Particle). `label` of the dataset's metadata is the label, else -1.
+    Delphes' particle flow (and Particle). Simulation without stable particles is refused (InputError, which `run` tells
+    as RunError). `label` of the dataset's metadata is the label, else -1.
 
     Attributes:
         pt_z: least pt (GeV) of the Z on the side where an event passes.
@@ -65,6 +67,9 @@ class ZJets(ProcessorABC):  # type: ignore[misc]
                 for name, values in seen.items()}  # fmt: skip
         seen["pdg"] = particle_classes(seen["pdg"])
         sides = {"sim": zjets.massless(seen), "gen": generated(events)}
+        if sides["gen"] is None and ("genWeight" in events.fields or "Event" in events.fields):
+            raise InputError("simulated events have no GenCands (PFNano with all generator candidates) and no Particle "
+                             "(Delphes), so that nothing is known before the detector")  # fmt: skip
         split: dict[str, zjets.Side] = {}
         hard = np.zeros(len(events), dtype=bool)
         for name, flat in sides.items():

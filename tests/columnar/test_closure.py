@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import uproot
 
-from hepml_nb.columnar import DijetFeatures, JetSkim, TauPairs, ZJets, run
+from hepml_nb.columnar import DijetFeatures, Dijets, JetSkim, TauPairs, ZJets, run
 from hepml_nb.data import schema
 from hepml_nb.simulate import dijets, higgsml, zjets
 from hepml_nb.simulate import jets as simulated
@@ -194,6 +194,15 @@ def test_dijets_are_those_of_the_recipe(jet_sample, layout):
         close(records[name], wanted[name], 6, name)
     np.testing.assert_allclose(dijets.features(records), dijets.features(wanted), rtol=0.02, atol=1e-3)
     assert set(schema("dijets").columns) <= set(records.fields)
+
+
+def test_the_spectrum_of_dijets_is_the_same_in_both_layouts(jet_sample):
+    one, two = jet_sample.of_both(Dijets())
+    assert one["cutflow"] == two["cutflow"]
+    assert sorted(two["mass"].axes["variation"]) == ["jet_scale_down", "jet_scale_up", "nominal"]
+    assert two["mass"].sum().value > 50
+    for variation in two["mass"].axes["variation"]:
+        np.testing.assert_array_equal(*(out["mass"]["events", variation, :].values() for out in (one, two)))
 
 
 def test_jets_are_those_that_the_recipe_finds(jet_sample):

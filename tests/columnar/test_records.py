@@ -89,6 +89,13 @@ def test_collisions_have_the_side_of_the_detector_only(folder):
     assert found.fields == [name for name in simulated.fields if not name.startswith("weight_")]
 
 
+def test_simulation_without_stable_particles_is_refused(folder):
+    seen = things(ALL, MUONS + JET)
+    path = write_tree(folder / "blind.root", {"PFCands": seen}, {**ids(1), "genWeight": np.ones(1, np.float32)})
+    with pytest.raises(RunError, match="simulated events have no GenCands"):
+        run(path, ZJets(), schema="pfnano")
+
+
 def test_what_puppi_gives_no_weight_is_not_there(folder):
     plain, with_pileup = (
         run(z_events(folder / f"puppi{puppi}.root", puppi=puppi), ZJets(pt_z=100.0), schema="pfnano")["events"]
@@ -207,6 +214,8 @@ def test_jets_of_the_file_stand_in_for_candidates(folder):
     assert found.j1_tau1[0] == pytest.approx(0.3 * 1300 * 0.8, rel=1e-5)
     assert found.j2_pt.tolist() == [600.0, 0.0]
     np.testing.assert_allclose(features(found)[0, 3:], 0.5, rtol=1e-3)
+    with pytest.raises(InputError, match="is for NanoAOD"):
+        run(path, DijetFeatures(collection="FatJet"), schema="delphes")
 
 
 def test_weights_keep_their_sign_and_variations_are_columns(folder):
