@@ -50,6 +50,16 @@ _METHODS = (
     ),
     Method("dnn", _T + "dnn:DNN", "1402.4735", ("S0/8", "S1/22"), "dense network on the observables"),
     Method("pfn", _T + "pfn:PFN", "1810.05165", ("S0/8", "S0/22"), "Particle Flow Network: a sum over particles"),
+    Method(
+        "lorentznet", _T + "lorentznet:LorentzNet", "2201.08187", ("S0/33",), "messages weighted by Minkowski products"
+    ),
+    Method(
+        "pelican", _T + "pelican:Pelican", "2307.16506", ("S0/33",), "all permutation-equivariant maps of pair products"
+    ),
+    Method("l-gatr", _T + "l_gatr:LGatrTagger", "2405.14806", ("S0/47", "S2/154"), "transformer on space-time algebra"),
+    Method(
+        "boostnet", _T + "boostnet:BoostNet", "2410.18553", ("S2/22",), "messages that respect boosts along the beam"
+    ),
 )
 
 
