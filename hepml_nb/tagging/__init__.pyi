@@ -4,6 +4,8 @@ from .base import Particles as Particles
 from .base import Tagger as Tagger
 from .checks import check_jets as check_jets
 from .checks import labels_of as labels_of
+from .known_optimum import Optimum as Optimum
+from .known_optimum import gap as gap
 from .observables import OBSERVABLES as OBSERVABLES
 from .observables import Observable as Observable
 from .observables import observables as observables
