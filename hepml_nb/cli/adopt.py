@@ -10,7 +10,7 @@ from typing import Any
 
 from hepml_nb.cli.common import add_command, print_json, say
 
-__all__ = ["add", "add_commands", "add_options", "disabled"]
+__all__ = ["add", "add_commands", "add_options", "disabled", "fitting"]
 
 
 def add_commands(commands: Any) -> None:
@@ -66,7 +66,8 @@ def add(arguments: argparse.Namespace) -> int:
             return 0
         say("nothing was written. Give --yes, or --propose > mine.yaml, edit that and give --mapping mine.yaml.")
         return 2
-    about, off = made.manifest, disabled(made.manifest.topic, made.lacking)
+    about = made.manifest
+    on, off = fitting(about, made.lacking)
     if arguments.json:
         print_json({"name": about.name, "counts": made.counts, "lacking": made.lacking, "dropped": made.dropped,
                     "negative_weights": made.negative, "disabled": off})  # fmt: skip
@@ -78,10 +79,26 @@ def add(arguments: argparse.Namespace) -> int:
         print(f"beware: {trap}")
     for notebook, why in off.items():
         print(f"disabled: {notebook} needs {why}")
-    for notebook, metadata in _notebooks(about.topic).items():
-        if notebook not in off and about.schema in _schemas(metadata):
-            print(f"now: hepml-nb run {notebook} --dataset {about.name}")
+    for notebook in on:
+        print(f"now: hepml-nb run {notebook} --dataset {about.name}")
+    if len(on) > 1:
+        print(f"or all of them: hepml-nb report --dataset {about.name}")
     return 0
+
+
+def fitting(about: Any, lacking: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the notebooks of a dataset's topic and schema that run with it, and of the others what they need of it.
+
+    `about` is the manifest, `lacking` the columns of the schema that are not there. A notebook whose metadata names
+    `hepml.classes` needs these classes.
+    """
+    same = {name: metadata for name, metadata in _notebooks(about.topic).items() if about.schema in _schemas(metadata)}
+    off = {name: needs for name, needs in disabled(about.topic, lacking).items() if name in same}
+    for name, metadata in same.items():
+        missing = [one for one in metadata.get("classes", ()) if one not in about.classes]
+        if missing and "label" not in off.get(name, "").split(", "):
+            off[name] = ", ".join(filter(None, (off.get(name), f"the class {' and '.join(missing)}")))
+    return [name for name in same if name not in off], off
 
 
 def disabled(topic: str, lacking: Iterable[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import shutil
 import tempfile
@@ -24,9 +25,10 @@ from hepml_nb.data import Manifest, disk, manifest
 from hepml_nb.data.fetching import folder
 from hepml_nb.data.manifest import SPLITS, places, user_manifests
 from hepml_nb.data.parquet import parquet_bytes
+from hepml_nb.data.public import forget
 from hepml_nb.data.user import keep_manifest
 
-__all__ = ["Adopted", "adopt", "apply", "mapping_of", "split_of"]
+__all__ = ["Adopted", "adopt", "apply", "lacking_of", "mapping_of", "split_of"]
 
 _PIECE = 20_000
 """Records of a file of the skim: what `data.load` converts at a time."""
@@ -84,11 +86,13 @@ def adopt(
                 skim.add(batch, seen.files.index(batch.path) if len(seen.files) > 1 else None)
             skim.finish()
             (skim.folder / "mapping.yaml").write_text(plan.text(), encoding="utf-8")
+            (skim.folder / "lacking.json").write_text(json.dumps(skim.lacking()), encoding="utf-8")
             inside = content_hash([piece["sha256"] for piece in skim.files])
             shutil.rmtree(target / inside, ignore_errors=True)
             os.replace(skim.folder, target / inside)
         about = _manifest(name, seen, plan, skim, inside)
         keep_manifest(yaml.safe_dump(about, sort_keys=False, allow_unicode=True, width=110).encode(), str(where))
+        forget(name)
         for old in target.iterdir():  # only now does nothing refer to it
             if old.name != inside and old.is_dir():
                 shutil.rmtree(old, ignore_errors=True)
@@ -97,12 +101,25 @@ def adopt(
 
 def mapping_of(name: str) -> str:
     """Return the mapping that an adopted dataset was made with; raise InputError for another dataset."""
-    about = manifest(name)
-    public = about.public
-    path = folder(about) / Path(public.files[0].name).parent / "mapping.yaml" if public else Path("mapping.yaml")
-    if not public or public.reader != "skim" or not path.is_file():
+    path = _beside(name, "mapping.yaml")
+    if path is None:
         raise InputError(f"{name!r} was not made of files of yours; there is no mapping. Give one by --mapping.")
     return path.read_text(encoding="utf-8")
+
+
+def lacking_of(name: str) -> tuple[str, ...]:
+    """Return the columns and collections of its schema that an adopted dataset lacks; none for another dataset."""
+    path = _beside(name, "lacking.json")
+    return tuple(json.loads(path.read_text(encoding="utf-8"))) if path else ()
+
+
+def _beside(name: str, file: str) -> Path | None:
+    """Return a file that stands beside the pieces of an adopted dataset, None where there is none."""
+    about = manifest(name)
+    if about.public is None or about.public.reader != "skim":
+        return None
+    path = folder(about) / Path(about.public.files[0].name).parent / file
+    return path if path.is_file() else None
 
 
 def apply(
@@ -334,7 +351,7 @@ def _manifest(name: str, seen: Survey, plan: Plan, skim: _Skim, inside: str) -> 
               key == "url"} for one in skim.files]  # fmt: skip
     return {
         **{key: value for key, value in _minimal(name, plan).items() if key != "public"},
-        "title": f"{name}: {sum(sum(row.values()) for row in whole.values()):,} {plan.schema} of files of your own",
+        "title": f"{sum(sum(row.values()) for row in whole.values()):,} {plan.schema} of files of your own",
         "licence": "not stated (files of the user)",
         "citation": "none",
         "about": about,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import yaml
@@ -100,7 +101,7 @@ class Plan:
     splits: Mapping[str, Any] = field(default_factory=lambda: {"train": 0.6, "val": 0.1, "test": 0.3})
 
     def __post_init__(self) -> None:
-        about = named_schema(self.schema)
+        about = self.about
         for name, take in self.columns.items():
             if name not in about.columns or name in ("label", "weight"):
                 raise InputError(f"columns: {name!r} is not in the schema {self.schema!r}{suggest(name, about.columns)}"
@@ -133,7 +134,7 @@ class Plan:
             if min(fractions) <= 0 or sum(fractions) > 1 + 1e-9:
                 raise InputError(f"splits: {dict(self.splits)}; expected fractions above 0 with a sum of at most 1.")
 
-    @property
+    @cached_property
     def about(self) -> Schema:
         """Return the schema."""
         return named_schema(self.schema)

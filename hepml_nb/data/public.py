@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +21,7 @@ from hepml_nb.data.manifest import SPLITS, Manifest, Public
 from hepml_nb.data.parquet import from_parquet_bytes, parquet_bytes
 from hepml_nb.data.readers import reader
 
-__all__ = ["load"]
+__all__ = ["forget", "load"]
 
 _BLOCK = 20_000
 """Records that are converted at a time, which bounds memory; a reader of large ones asks for fewer by its `BLOCK`."""
@@ -148,9 +150,27 @@ def _convert(about: Manifest, block: _Block, kept: Path) -> dict[str, Any]:
               "sha256": disk.sha256(content)}  # fmt: skip
     if kept.exists() and kept.read_bytes() != content:
         disk.tell(f"{kept} was damaged: set aside as {disk.set_aside(kept).name} and converted again.")
-    disk.put(kept, content)
+    if not _linked(block.path, kept, content):
+        disk.put(kept, content)
     disk.put_json(kept.with_suffix(".json"), record)
     return record
+
+
+def _linked(path: Path, kept: Path, content: bytes) -> bool:
+    """Give a file that is a converted block already, as the pieces of a skim are, a second name: it is stored once."""
+    if path.stat().st_size != len(content) or path.read_bytes() != content:
+        return False
+    try:
+        kept.unlink(missing_ok=True)
+        os.link(path, kept)
+    except OSError:  # not on this disk
+        return False
+    return True
+
+
+def forget(name: str) -> None:
+    """Remove all converted blocks of a dataset; `load` converts anew what it needs."""
+    shutil.rmtree(_blocks_of(name), ignore_errors=True)
 
 
 def _kept(about: Manifest, block: _Block) -> Path:
@@ -164,7 +184,11 @@ def _reading(given: Public) -> list[Any]:
 
 
 def _place(about: Manifest, key: str) -> Path:
-    return cache_dir() / "public-converted" / about.name / key
+    return _blocks_of(about.name) / key
+
+
+def _blocks_of(name: str) -> Path:
+    return cache_dir() / "public-converted" / name
 
 
 def _public(about: Manifest) -> Public:

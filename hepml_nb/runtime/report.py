@@ -103,13 +103,15 @@ def build_report(
     out: str | Path = "report",
     jobs: int | None = None,
     say: Callable[[str], Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Report:
     """Run the notebooks (all but indexes by default) and write their pages, the index and the scoreboard to `out`.
 
     `out` is replaced as a whole when everything is ready; it must be new, empty or an earlier report (InputError).
     jobs: how many run side by side, one per core by default, each with its share of the threads. say: told of each
-    notebook as it ends. options: more of `run`'s. A notebook that fails gets a page that says so; see `Report.failed`.
+    notebook as it ends. parameters: given to all of them. options: more of `run`'s. A notebook that fails gets a page
+    that says so; see `Report.failed`.
     """
     start, target = time.monotonic(), Path(out)
     _check_target(target)
@@ -117,7 +119,7 @@ def build_report(
     if not ids:
         raise NotFound("there is no notebook to report on; notebooks/ is empty.")
     ids.sort(key=lambda name: -info(name).minutes.get(profile, 0.0))  # the longest first fills the cores best
-    work = [_Job(name, f"{name}.html", {}, profile, seed, tuple(ids), options) for name in ids]
+    work = [_Job(name, f"{name}.html", parameters or {}, profile, seed, tuple(ids), options) for name in ids]
     made = {}
     for number, one in enumerate(_make_all(work, jobs or min(cores(), len(work))), start=1):
         made[one.notebook] = one

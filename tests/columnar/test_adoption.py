@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -16,9 +17,9 @@ import yaml
 
 from hepml_nb import data, tagging
 from hepml_nb.cli import main
-from hepml_nb.cli.adopt import disabled
+from hepml_nb.cli.adopt import disabled, fitting
 from hepml_nb.columnar import adoption as module
-from hepml_nb.columnar.adoption import adopt, mapping_of, split_of
+from hepml_nb.columnar.adoption import adopt, lacking_of, mapping_of, split_of
 from hepml_nb.core import InputError, NotFound, cache_dir
 from hepml_nb.data import fetching
 from hepml_nb.data.manifest import places
@@ -132,6 +133,10 @@ def test_identity_is_that_of_the_content(tmp_path, jets):
     assert data.identity("mine", "smoke") != first[1]
     left = [path for path in (cache_dir() / "public" / "mine").iterdir() if path.is_dir()]
     assert len(left) == 1  # the old skim is gone
+    data.load("mine", "full")
+    pieces, blocks = (sorted(path.stat().st_ino for path in place.rglob("*.parquet"))
+                      for place in (left[0], cache_dir() / "public-converted" / "mine"))  # fmt: skip
+    assert blocks == pieces  # stored once, and nothing of the old one is left
 
 
 def test_splits_by_event_and_by_file(tmp_path, jets):
@@ -232,6 +237,16 @@ def test_what_is_missing_is_named_with_what_it_disables(tmp_path, jets):
     assert disabled("tagging", ["gen_pt"]) == {}
     assert disabled("start", ["constituents"]) == {"start/03_your_own_data": "constituents"}  # as it says itself
     assert disabled("start", ["gen_pt"]) == {}
+    assert set(lacking_of("bare")) == set(made.lacking)
+    assert lacking_of("top-tagging") == ()
+    on, off = fitting(data.manifest("bare"), made.lacking)
+    assert "tagging/02_observables_and_networks" in off
+    assert on == [] or not set(on) & set(off)
+    shown = data.manifest("collisions-nano")
+    assert fitting(shown, ()) == (["start/02_columnar_analysis"], {})  # those of jets are no matter of this schema
+    other = dataclasses.replace(shown, classes={"zmumu": 0, "data": 1})
+    assert fitting(other, ()) == ([], {"start/02_columnar_analysis": "the class ttbar"})
+    assert fitting(other, ("label", "Muon")) == ([], {"start/02_columnar_analysis": "Muon, label"})
     with pytest.raises(InputError, match=r"lack the column"):
         tagging.observables(together("bare"))
 
