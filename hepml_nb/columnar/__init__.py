@@ -9,8 +9,8 @@ Which processor gives which arrays (schemas are those of `data_manifests/schemas
     sbi         TauPairs          schema higgsml: lepton, hadronic tau, jets, MET     NanoAOD, Delphes
     unfolding   ZJets             schema zjets: Z and jet on both sides               PFNano, Delphes
 
-Density and calo learn jets and showers: jets come from JetSkim, and no collision event holds a shower, so that these
-come from the recipes of `simulate` or from public files. Flat ntuples of records need no processor: `adopt` takes them.
+Those of calo come from its recipe or from public files: no collision event holds the voxels of a shower. Flat ntuples
+of records need no processor, as `adopt` takes them.
 The recipes "nano" and "pfnano" simulate events that go through all of them:
 
     >>> from hepml_nb import columnar, simulate
