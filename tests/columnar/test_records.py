@@ -5,9 +5,10 @@ from __future__ import annotations
 import awkward as ak
 import numpy as np
 import pytest
+import uproot
 
 from hepml_nb.columnar import DijetFeatures, JetSkim, TauPairs, ZJets, run
-from hepml_nb.core import InputError, RunError
+from hepml_nb.core import InputError, RunError, manifests_dir
 from hepml_nb.data import schema
 from hepml_nb.simulate.dijets import features
 from hepml_nb.simulate.higgsml import UNDEFINED
@@ -159,6 +160,36 @@ def test_tau_pairs_are_selected_as_the_challenge_says(folder):
     assert set(schema("higgsml").columns) == set(found.fields)
 
 
+def test_events_of_cms_are_selected_as_a_plain_loop_does():
+    path = manifests_dir() / "samples" / "start" / "nano_dimuon.root"
+    found = run(path, TauPairs(lepton=(10.0, 10.0), opposite=False, met="PuppiMET"))["events"]
+    kept, all_pt = [], []
+    with uproot.open(path) as file:
+        names = [f"{thing}_{x}" for thing in ("Muon", "Electron", "Tau", "Jet") for x in AXES]
+        names += ["Muon_pfRelIso03_all", "Electron_pfRelIso03_all", "event"]
+        rows = ak.to_list(file["Events"].arrays(names))
+    for row in rows:
+        light, taus, jets = [], [], []
+        for thing, into in (("Muon", light), ("Electron", light), ("Tau", taus), ("Jet", jets)):
+            isolation = row.get(f"{thing}_pfRelIso03_all", [0.0] * len(row[f"{thing}_pt"]))
+            into += list(zip(*(row[f"{thing}_{x}"] for x in AXES), isolation, strict=True))
+        light = [one for one in light if one[0] > 10 and abs(one[1]) < 2.5 and one[3] < 0.15]
+        if len(light) == 1:
+            taus = [one for one in taus if one[0] > 20 and abs(one[1]) < 2.5 and away(one, light[0]) > 0.4]
+            if taus:
+                jets = [one[0] for one in jets if one[0] > 20 and abs(one[1]) < 3 and away(one, light[0]) > 0.4
+                        and away(one, max(taus)) > 0.4]  # fmt: skip
+                kept.append(row["event"])
+                all_pt.append(sum(jets))
+    assert found.event.tolist() == kept
+    assert len(kept) == 2
+    np.testing.assert_allclose(found.PRI_jet_all_pt, all_pt, rtol=1e-6)
+
+
+def away(one, other):
+    return np.hypot(one[1] - other[1], (one[2] - other[2] + np.pi) % (2 * np.pi) - np.pi)
+
+
 def test_options_of_tau_pairs_do_what_they_say(folder):
     path = tau_events(folder / "options.root")
     assert run(path, TauPairs(opposite=False))["events"].event.tolist() == [1, 2, 4, 7, 8]
@@ -236,8 +267,6 @@ def test_weights_keep_their_sign_and_variations_are_columns(folder):
 
 
 def test_variations_of_a_jet_are_those_of_its_event(folder):
-    import uproot
-
     jets = some_jets()
     plain = pfnano_file(folder / "jets.root", jets)
     with uproot.open(plain) as file:
