@@ -11,7 +11,8 @@ import numpy.typing as npt
 from hepml_nb.core import InputError, suggest
 from hepml_nb.tagging.checks import check_jets
 
-__all__ = ["LUND_FEATURES", "LundTrees", "decluster", "lund_features", "lund_plane", "lund_trees", "primary"]
+__all__ = ["LUND_FEATURES", "LundTrees", "decluster", "generations", "lund_features", "lund_plane", "lund_trees",
+           "primary", "resolved"]  # fmt: skip
 
 Array = npt.NDArray[Any]
 
@@ -47,6 +48,15 @@ class LundTrees(NamedTuple):
         first = (np.cumsum(self.lengths) - self.lengths)[index]
         rows = np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
         return LundTrees(lengths, *(column[rows] for column in self[1:]))
+
+    def only(self, keep: Array) -> LundTrees:
+        """Return the trees with some declusterings (a mask) only; the parents of those that stay must stay."""
+        jet = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        first = (np.cumsum(self.lengths) - self.lengths)[jet]
+        lengths = np.bincount(jet[keep], minlength=len(self.lengths))
+        place = np.cumsum(keep) - 1 - (np.cumsum(lengths) - lengths)[jet]
+        parent = np.where(self.parent < 0, -1, place[first + self.parent])
+        return LundTrees(lengths, parent[keep], self.soft[keep], *(column[keep] for column in self[3:]))
 
 
 def lund_trees(jets: Any) -> LundTrees:
@@ -185,7 +195,53 @@ def primary(trees: LundTrees) -> Array:
     return on
 
 
-def lund_features(trees: LundTrees, names: tuple[str, ...] = LUND_FEATURES) -> npt.NDArray[np.float32]:
+def resolved(trees: LundTrees, kt_cut: float, radius: float = np.inf) -> LundTrees:
+    """Return the trees above a cut: below it (or beyond the radius) the softer branch is dropped with all it holds.
+
+    The harder branch takes the place of the declustering; kt in GeV.
+    """
+    first = np.repeat(np.cumsum(trees.lengths) - trees.lengths, trees.lengths)
+    rows = np.arange(len(first))
+    keep = (trees.kt > kt_cut) & (trees.delta < radius)
+    alive, parent, soft = np.ones(len(rows), bool), np.where(trees.parent < 0, -1, first + trees.parent), trees.soft
+    up, side = np.full(len(rows), -1), np.zeros(len(rows), bool)
+    for depth in generations(trees):
+        above = parent[depth]
+        top = above < 0
+        kept_above = ~top & keep[above]
+        alive[depth] = top | (alive[above] & (keep[above] | ~soft[depth]))
+        # the nearest kept ancestor, and whether this branch left it on the softer side
+        up[depth] = np.where(top, -1, np.where(kept_above, above, up[above]))
+        side[depth] = np.where(top, False, np.where(kept_above, soft[depth], side[above]))
+    chosen = np.flatnonzero(keep & alive)
+    jet = np.repeat(np.arange(len(trees.lengths)), trees.lengths)[chosen]
+    lengths = np.bincount(jet, minlength=len(trees.lengths))
+    place = np.full(len(rows), -1)
+    place[chosen] = np.arange(len(chosen)) - (np.cumsum(lengths) - lengths)[jet]
+    number = np.where(up[chosen] < 0, -1, place[up[chosen]])
+    return LundTrees(lengths, number, side[chosen], *(column[chosen] for column in trees[3:]))
+
+
+def generations(trees: LundTrees) -> list[Array]:
+    """Return the rows of all first declusterings, then of their children, and so on."""
+    first = np.repeat(np.cumsum(trees.lengths) - trees.lengths, trees.lengths)
+    above = np.where(trees.parent < 0, -1, first + trees.parent)
+    depth = _climb(above)
+    order = np.argsort(depth, kind="stable")
+    return list(np.split(order, np.cumsum(np.bincount(depth))[:-1])) if len(order) else []
+
+
+def _climb(above: Array) -> Array:
+    """Return how many ancestors every row has, by pointers whose reach doubles with every pass."""
+    distance, pointer = np.where(above < 0, 0, 1), above.copy()
+    while (pointer >= 0).any():
+        there = pointer >= 0
+        distance[there] += distance[pointer[there]]
+        pointer[there] = pointer[pointer[there]]
+    return distance
+
+
+def lund_features(trees: LundTrees, names: tuple[str, ...] = LUND_FEATURES, dtype: Any = np.float32) -> Array:
     """Return the named numbers of every declustering, shape (sum of lengths, len(names)); kt and m in GeV.
 
     Raises InputError for an unknown name.
@@ -194,7 +250,7 @@ def lund_features(trees: LundTrees, names: tuple[str, ...] = LUND_FEATURES) -> n
         if name not in LUND_FEATURES:
             raise InputError(f"features={list(names)}: {name!r} is unknown{suggest(str(name), LUND_FEATURES)}")
     columns = [trees.psi if n == "psi" else np.log(np.maximum(getattr(trees, _FIELD[n]), 1e-9)) for n in names]
-    return np.stack(columns, axis=1).astype(np.float32)
+    return np.stack(columns, axis=1).astype(dtype)
 
 
 _FIELD = {"ln_kt": "kt", "ln_delta": "delta", "ln_z": "z", "ln_m": "mass"}

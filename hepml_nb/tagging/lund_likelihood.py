@@ -15,38 +15,11 @@ import numpy.typing as npt
 
 from hepml_nb.core import InputError
 from hepml_nb.simulate.collinear import CA, CF, FLAVOURS, Shower, coupling, kernel, no_emission
-from hepml_nb.tagging.lund import LundTrees, primary
+from hepml_nb.tagging.lund import LundTrees, generations, primary, resolved
 
-__all__ = ["counting", "log_likelihood", "log_ratio", "resolved"]
+__all__ = ["counting", "log_likelihood", "log_ratio"]
 
 Array = npt.NDArray[Any]
-
-
-def resolved(trees: LundTrees, kt_cut: float, radius: float = np.inf) -> LundTrees:
-    """Return the trees above a cut: below it (or beyond the radius) the softer branch is dropped with all it holds.
-
-    The harder branch takes the place of the declustering; kt in GeV.
-    """
-    first = np.repeat(np.cumsum(trees.lengths) - trees.lengths, trees.lengths)
-    rows = np.arange(len(first))
-    keep = (trees.kt > kt_cut) & (trees.delta < radius)
-    alive, parent, soft = np.ones(len(rows), bool), np.where(trees.parent < 0, -1, first + trees.parent), trees.soft
-    up, side = np.full(len(rows), -1), np.zeros(len(rows), bool)
-    for depth in _by_depth(trees):
-        above = parent[depth]
-        top = above < 0
-        kept_above = ~top & keep[above]
-        alive[depth] = top | (alive[above] & (keep[above] | ~soft[depth]))
-        # the nearest kept ancestor, and whether this branch left it on the softer side
-        up[depth] = np.where(top, -1, np.where(kept_above, above, up[above]))
-        side[depth] = np.where(top, False, np.where(kept_above, soft[depth], side[above]))
-    chosen = np.flatnonzero(keep & alive)
-    jet = np.repeat(np.arange(len(trees.lengths)), trees.lengths)[chosen]
-    lengths = np.bincount(jet, minlength=len(trees.lengths))
-    place = np.full(len(rows), -1)
-    place[chosen] = np.arange(len(chosen)) - (np.cumsum(lengths) - lengths)[jet]
-    number = np.where(up[chosen] < 0, -1, place[up[chosen]])
-    return LundTrees(lengths, number, side[chosen], *(column[chosen] for column in trees[3:]))
 
 
 def log_likelihood(trees: LundTrees, shower: Shower | None = None, *, plane: str = "full", pt: Any = None) -> Array:
@@ -61,7 +34,7 @@ def log_likelihood(trees: LundTrees, shower: Shower | None = None, *, plane: str
     shower = shower or Shower()
     trees = resolved(trees, shower.kt_cut, shower.radius)
     if plane == "primary":
-        trees = _only(trees, primary(trees))
+        trees = trees.only(primary(trees))
     first = np.cumsum(trees.lengths) - trees.lengths
     start = np.full(len(trees.lengths), shower.pt) if pt is None else np.asarray(pt, float)
     if pt is None:
@@ -72,7 +45,7 @@ def log_likelihood(trees: LundTrees, shower: Shower | None = None, *, plane: str
     below = np.full((2, len(above)), -1)  # rows of the declusterings on the harder and softer branch
     below[trees.soft[above >= 0].astype(int), above[above >= 0]] = np.flatnonzero(above >= 0)
     branch = np.zeros((len(above), 2))  # ln density of a branch that ends in this declustering and all that follows
-    for depth in reversed(_by_depth(trees)):
+    for depth in reversed(generations(trees)):
         inside = [_rest(trees, branch, below[s, depth], depth, s, shower, plane) for s in (0, 1)]
         alpha = np.log(coupling(trees.kt[depth], shower) / np.pi)
         for flavour in (0, 1):
@@ -116,35 +89,6 @@ def _rest(trees: LundTrees, branch: Array, child: Array, rows: Array, side: int,
     share = trees.z[rows] if side else 1 - trees.z[rows]
     none = [no_emission(flavour, share * trees.pt[rows], trees.delta[rows], 0.0, shower) for flavour in (0, 1)]
     return np.where((child >= 0)[:, None], branch[child], np.stack(none, axis=1))
-
-
-def _by_depth(trees: LundTrees) -> list[Array]:
-    """Return rows of the declusterings without parent, of their children, and so on."""
-    first = np.repeat(np.cumsum(trees.lengths) - trees.lengths, trees.lengths)
-    above = np.where(trees.parent < 0, -1, first + trees.parent)
-    depth = _climb(above)
-    order = np.argsort(depth, kind="stable")
-    return list(np.split(order, np.cumsum(np.bincount(depth))[:-1])) if len(order) else []
-
-
-def _climb(above: Array) -> Array:
-    """Return how many ancestors every row has, by pointers whose reach doubles with every pass."""
-    distance, pointer = np.where(above < 0, 0, 1), above.copy()
-    while (pointer >= 0).any():
-        there = pointer >= 0
-        distance[there] += distance[pointer[there]]
-        pointer[there] = pointer[pointer[there]]
-    return distance
-
-
-def _only(trees: LundTrees, keep: Array) -> LundTrees:
-    """Return the trees with only the kept rows, whose parents are kept too."""
-    jet = np.repeat(np.arange(len(trees.lengths)), trees.lengths)
-    first = (np.cumsum(trees.lengths) - trees.lengths)[jet]
-    lengths = np.bincount(jet[keep], minlength=len(trees.lengths))
-    place = np.cumsum(keep) - 1 - np.repeat(np.cumsum(lengths) - lengths, trees.lengths)
-    parent = np.where(trees.parent < 0, -1, place[first + trees.parent])
-    return LundTrees(lengths, parent[keep], trees.soft[keep], *(column[keep] for column in trees[3:]))
 
 
 def _at(values: Array, rows: Array, default: float) -> Array:

@@ -7,8 +7,8 @@ from scipy.integrate import quad
 from hepml_nb.core import InputError
 from hepml_nb.simulate.collinear import CA, CF, FLAVOURS, Shower, collinear_jets, coupling, kernel, no_emission
 from hepml_nb.stats import roc
-from hepml_nb.tagging.lund import LundTrees, lund_trees, primary
-from hepml_nb.tagging.lund_likelihood import counting, log_likelihood, log_ratio, resolved
+from hepml_nb.tagging.lund import LundTrees, lund_trees, primary, resolved
+from hepml_nb.tagging.lund_likelihood import counting, log_likelihood, log_ratio
 from hepml_nb.testing import toy_jets
 
 SHOWER = Shower()
