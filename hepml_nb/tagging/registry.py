@@ -51,6 +51,18 @@ _METHODS = (
     Method("dnn", _T + "dnn:DNN", "1402.4735", ("S0/8", "S1/22"), "dense network on the observables"),
     Method("pfn", _T + "pfn:PFN", "1810.05165", ("S0/8", "S0/22"), "Particle Flow Network: a sum over particles"),
     Method(
+        "particlenet",
+        _T + "particlenet:ParticleNet",
+        "1902.08570",
+        ("S1/29", "S1/37"),
+        "convolutions on dynamic graphs",
+    ),
+    Method("part-plain", _T + "part:PlainTransformer", "2202.03772", ("S1/29",), "transformer without pair features"),
+    Method(
+        "part", _T + "part:ParT", "2202.03772", ("S1/29", "S0/33"), "Particle Transformer: attention told by the pairs"
+    ),
+    Method("moe", _T + "moe:MGT", "2501.03432", ("S2/79",), "graph transformer with a mixture of experts"),
+    Method(
         "lorentznet", _T + "lorentznet:LorentzNet", "2201.08187", ("S0/33",), "messages weighted by Minkowski products"
     ),
     Method(
