@@ -37,6 +37,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--radius", type=float, metavar="R", help="R of the jets (default: guessed from them)")
     group.add_argument("--propose", action="store_true", help="only print the mapping, for a file to edit")
     group.add_argument("--yes", action="store_true", help="take the proposed mapping without a question")
+    group.add_argument(
+        "--skip-bad", action="store_true", help="go on without files, or parts of them, that are damaged"
+    )
     group.add_argument("--replace", action="store_true", help="put it in place of a dataset of yours of that name")
 
 
@@ -60,7 +63,8 @@ def add(arguments: argparse.Namespace) -> int:
 
     files = [arguments.name, *arguments.files]
     made = adopt(files, arguments.kind or "jets", arguments.called or "proposal", tree=arguments.tree, mapping=text,
-                 radius=arguments.radius, replace=arguments.replace or arguments.propose, agree=agree)  # fmt: skip
+                 radius=arguments.radius, replace=arguments.replace or arguments.propose, skip_bad=arguments.skip_bad,
+                 agree=agree)  # fmt: skip
     if made is None:
         if arguments.propose:
             return 0
@@ -70,7 +74,7 @@ def add(arguments: argparse.Namespace) -> int:
     on, off = fitting(about, made.lacking)
     if arguments.json:
         print_json({"name": about.name, "counts": made.counts, "lacking": made.lacking, "dropped": made.dropped,
-                    "negative_weights": made.negative, "disabled": off})  # fmt: skip
+                    "negative_weights": made.negative, "disabled": off, "bad": made.bad})  # fmt: skip
         return 0
     print(f"{about.name}: {about.title}\n{about.about}")
     for split, row in made.counts.items():

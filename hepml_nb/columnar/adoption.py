@@ -41,13 +41,17 @@ _TOPICS = {"jets": "tagging", "showers": "calo", "dijets": "anomaly", "zjets": "
 
 @dataclass(frozen=True)
 class Adopted:
-    """A new dataset: its manifest, {split: {class: records}}, columns that it lacks, and what was left out and why."""
+    """A new dataset: its manifest, {split: {class: records}}, columns that it lacks, and what was left out and why.
+
+    `bad` says of each file that could not be read, wholly or in part, why.
+    """
 
     manifest: Manifest
     counts: Mapping[str, Mapping[str, int]]
     lacking: tuple[str, ...]
     dropped: Mapping[str, int]
     negative: float
+    bad: Mapping[str, str] = field(default_factory=dict)
 
 
 def adopt(
@@ -59,20 +63,22 @@ def adopt(
     mapping: str | None = None,
     radius: float | None = None,
     replace: bool = False,
+    skip_bad: bool = False,
     agree: Callable[[Survey, Plan, list[str]], bool] = lambda seen, plan, notes: True,
 ) -> Adopted | None:
     """Make a dataset called `name` of files, which `data.load(name)` then gives; return what it holds.
 
     `kind` is "jets", "events", "showers" or a schema; `mapping` a text as `Plan.text` writes it, proposed where None.
     `agree` sees the files, the mapping and what it rests on before anything is written; None is returned where it says
-    no. The dataset appears whole or not at all, and memory does not grow with the files. Raises InputError for a name
-    that is taken (unless `replace`), a mapping that does not fit and for NaN, NotFound for missing files, trees and
-    columns.
+    no. The dataset appears whole or not at all, and memory does not grow with the files. With `skip_bad`, files that
+    cannot be read are left out, wholly or in part, and told in `bad` and among the dataset's traps. Raises InputError
+    for a name that is taken (unless `replace`), a mapping that does not fit and for NaN, NotFound for missing files,
+    trees and columns.
     """
     _free(name, replace)
-    seen = survey(files, tree)
+    seen = survey(files, tree, skip_bad=skip_bad)
     plan, notes = (parse(mapping), []) if mapping is not None else propose(seen, kind, radius)
-    _check(seen, plan)
+    _check(seen, plan, skip_bad)
     if not agree(seen, plan, notes):
         return None
     where = user_manifests() / f"{name}.yaml"
@@ -81,22 +87,24 @@ def adopt(
     with disk.held(target), disk.writing(target):
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=".skim.", suffix=".part") as aside:
-            skim = _Skim(Path(aside) / "pieces", plan)
-            for batch in progress(batches(seen, plan), desc=f"reading {name}", unit="chunk"):
+            skim, bad = _Skim(Path(aside) / "pieces", plan), dict(seen.bad)
+            found = batches(seen, plan, bad=bad if skip_bad else None)
+            for batch in progress(found, desc=f"reading {name}", unit="chunk"):
                 skim.add(batch, seen.files.index(batch.path) if len(seen.files) > 1 else None)
-            skim.finish()
+            skim.finish(list(bad.values()))
             (skim.folder / "mapping.yaml").write_text(plan.text(), encoding="utf-8")
             (skim.folder / "lacking.json").write_text(json.dumps(skim.lacking()), encoding="utf-8")
             inside = content_hash([piece["sha256"] for piece in skim.files])
             shutil.rmtree(target / inside, ignore_errors=True)
             os.replace(skim.folder, target / inside)
         about = _manifest(name, seen, plan, skim, inside)
+        about["traps"] += [f"damaged, or in part: {what}" for what in bad.values()]
         keep_manifest(yaml.safe_dump(about, sort_keys=False, allow_unicode=True, width=110).encode(), str(where))
         forget(name)
         for old in target.iterdir():  # only now does nothing refer to it
             if old.name != inside and old.is_dir():
                 shutil.rmtree(old, ignore_errors=True)
-    return Adopted(manifest(name), skim.counts, skim.lacking(), skim.dropped, skim.negative())
+    return Adopted(manifest(name), skim.counts, skim.lacking(), skim.dropped, skim.negative(), bad)
 
 
 def mapping_of(name: str) -> str:
@@ -132,7 +140,7 @@ def apply(
     when all are done, or none. Raises InputError for a folder that holds other things, and as `adopt` does.
     """
     seen, plan, target = survey(files, tree), parse(mapping), Path(out).expanduser()
-    _check(seen, plan)
+    _check(seen, plan, False)
     names = {path: f"{Path(path).stem}.scores.parquet" for path in seen.files}
     if len(set(names.values())) < len(names):
         names = {path: f"{Path(path).stem}-{content_hash(path, 6)}.scores.parquet" for path in names}
@@ -266,13 +274,13 @@ class _Skim:
         self.files.append({"name": path.name, "url": "", "split": split, "stream": stream, "bytes": len(content),
                            "sha256": disk.sha256(content)})  # fmt: skip
 
-    def finish(self) -> None:
-        """Write what is left; raise InputError where there is nothing at all."""
+    def finish(self, bad: Sequence[str]) -> None:
+        """Write what is left; raise InputError where there is nothing at all, with what is `bad` in the files."""
         for (split, stream), waiting in self.waiting.items():
             if sum(map(len, waiting)):
                 self._write(split, stream, ak.concatenate(waiting))
         if not self.files:
-            why = "; ".join(f"{n} {reason}" for reason, n in self.dropped.items())
+            why = "; ".join([*(f"{n} {reason}" for reason, n in self.dropped.items()), *bad]).rstrip(".")
             raise InputError(f"no record is left ({why or 'all splits are empty'}); nothing was added.")
         order = {split: i for i, split in enumerate(SPLITS)}
         self.files.sort(key=lambda one: (order[one["split"]], one["name"]))
@@ -304,9 +312,12 @@ def _free(name: str, replace: bool) -> None:
         raise InputError(f"there is a dataset {name!r} of yours already; choose another name, or give --replace.")
 
 
-def _check(seen: Survey, plan: Plan) -> None:
-    """Raise InputError or NotFound where a mapping cannot be right, before anything is read."""
-    if seen.layout == "flat" and plan.layout == "flat":
+def _check(seen: Survey, plan: Plan, skip_bad: bool) -> None:
+    """Raise InputError or NotFound where a mapping cannot be right, before anything is read.
+
+    With `skip_bad` a file without the columns is a bad one, which its reading tells.
+    """
+    if seen.layout == "flat" and plan.layout == "flat" and not skip_bad:
         check_columns(seen, plan.needed())
     for path in seen.files:
         class_of(path, plan)

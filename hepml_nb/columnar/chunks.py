@@ -134,8 +134,18 @@ def _explained(error: Exception, events: Any) -> str:
         names = {name for collection in events.fields for name in [collection, *events[collection].fields]}
         return f"no column {missing[1]!r}{suggest(missing[1], names, 5)}"
     frames = traceback.extract_tb(error.__traceback__)
-    if any(Path(frame.filename).parent.parts[-2:-1] == ("uproot",) for frame in frames) or events is None:
+    if events is None or _reading(error):
         return f"{reason(error)}; the file is damaged or cut off."
     mine = [frame for frame in frames if "site-packages" not in frame.filename and frame.filename != __file__]
     where = f" ({Path(mine[-1].filename).name}, line {mine[-1].lineno})" if mine else ""
     return f"{reason(error)}{where}."
+
+
+def _reading(error: BaseException | None) -> bool:
+    """Return whether an error comes from reading columns and not from what the processor does with them."""
+    while error is not None:
+        places = (Path(frame.filename).parts for frame in traceback.extract_tb(error.__traceback__))
+        if any("uproot" in parts[-4:-1] for parts in places):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -98,6 +98,9 @@ def _paths(name: Any) -> list[str]:
     if not found:
         folder = Path(text).parent
         beside = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+        beside = [name for name in beside if Path(name).suffix == Path(text).suffix] or beside
+        if glob.has_magic(text):
+            raise NotFound(f"no file is called {text}.")
         raise NotFound(f"there is no file {text}{suggest(Path(text).name, beside)}")
     return [os.path.abspath(path) for path in found]
 
@@ -121,7 +124,7 @@ def _look(path: str, tree: str | None, run: str) -> Seen:
         try:
             file = stack.enter_context(opened(path, run))
         except Exception as error:
-            raise InputError(f"{path} is no readable ROOT file: {reason(error)}.") from error
+            raise InputError(f"{path} is no readable ROOT file: {_unlike_root(path) or reason(error)}.") from error
         seen = _described(file, path, tree)
     if at is not None:
         _SEEN[key] = seen
@@ -130,12 +133,21 @@ def _look(path: str, tree: str | None, run: str) -> Seen:
     return seen
 
 
+def _unlike_root(path: str) -> str:
+    """Return what tells a local file from any ROOT file, "" where nothing does."""
+    if not os.path.isfile(path):
+        return ""
+    with open(path, "rb") as stream:
+        start = stream.read(4)
+    return "it is empty" if not start else "" if start == b"root" else f"it begins with {start!r}, not with b'root'"
+
+
 def _described(file: Any, path: str, tree: str | None) -> Seen:
     try:
         kinds = file.classnames(recursive=True, cycle=False)
         names = [name for name, kind in kinds.items() if kind in ("TTree", "ROOT::RNTuple")]
         if tree is not None and tree not in names:
-            held = f"{suggest(tree, names)} One of these may be meant by tree=" if names else "; it holds no tree."
+            held = f"{suggest(tree, names)} Choose by tree= (--tree)." if names else "; it holds no tree."
             raise NotFound(f"{path} has no tree {tree!r}{held}")
         trees = {name: int(file[name].num_entries) for name in names}
         if not trees:

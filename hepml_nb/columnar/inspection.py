@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ _SHOWN = ("FatJet", "Jet", "PFCands", "FatJetPFCands", "GenPart", "GenJetAK8", "
 class Survey:
     """Files of one layout: "flat", or "nanoaod", "pfnano" and "delphes" events; their rows, and columns of the first.
 
-    `head` holds the first 2000 rows of every column of numbers; it is empty for events.
+    `head` holds the first 2000 rows of every column of numbers; it is empty for events. `bad` are files that were
+    skipped, and why.
     """
 
     files: tuple[str, ...]
@@ -36,6 +37,7 @@ class Survey:
     rows: Mapping[str, int]
     fields: Mapping[str, Field]
     head: Mapping[str, Any]
+    bad: Mapping[str, str] = field(default_factory=dict)
 
     def sample(self, name: str) -> Any:
         """Return the first rows of a column or of a place in it (`X[2]`), arrays as lists."""
@@ -54,39 +56,54 @@ class Survey:
         return "\n".join(lines)
 
 
-def survey(files: Sequence[str | Path], tree: str | None = None) -> Survey:
+def survey(files: Sequence[str | Path], tree: str | None = None, *, skip_bad: bool = False) -> Survey:
     """Look at files (paths or globs) of one layout; `tree` is a ROOT tree (default: `Events` or `Delphes`, else
     the largest) or an HDF5 group.
 
     Raises NotFound for a file or tree that is not there, InputError for formats that are not read, mixed layouts,
-    damaged and empty files.
+    damaged and empty files. With `skip_bad` files without such a tree, damaged and empty ones are left out, and
+    listed in `bad`, as long as one is good.
     """
     paths = [source.path for source in sources([str(file) for file in files], tree or "")]
     kinds = {path: FORMATS.get(Path(path).suffix.lower(), "") for path in paths}
     if len(set(kinds.values())) > 1:
         one, other = paths[0], next(path for path in paths if kinds[path] != kinds[paths[0]])
         raise InputError(f"{one} and {other} are not of one format; add them as two datasets.")
-    if kinds[paths[0]] == "ROOT":
-        trees = look(paths[0]).trees if tree is None else {}  # by size alone, bookkeeping may come before a few events
-        tree = tree or next((name for name in ("Events", "Delphes") if name in trees), None)
-        seen = [look(path, tree) for path in paths]
-        odd = next((one for one in seen if one.layout != seen[0].layout), None)
-        if odd is not None:
-            raise InputError(f"{seen[0].path} is {seen[0].layout} and {odd.path} is {odd.layout}; add them as two "
-                             "datasets.")  # fmt: skip
-        if empty := [one.path for one in seen if not one.events]:
-            raise InputError(f"{empty[0]}: tree {seen[0].tree!r} has no events.")
-        if seen[0].layout != "flat":
-            rows = {one.path: one.events for one in seen}
-            fields = _events(seen[0].path, seen[0].tree, seen[0].branches)
-            return Survey(tuple(paths), seen[0].layout, "ROOT", seen[0].tree, rows, fields, {})
-    rows = {}
+    found: dict[str, Survey] = {}
+    bad: dict[str, str] = {}
     for path in paths:
-        with opened(path, tree) as table:
-            rows[path] = table.rows
-            if path == paths[0]:
-                first = (table.format, table.tree, table.fields, _head(table))
-    return Survey(tuple(paths), "flat", first[0], first[1], rows, first[2], first[3])
+        try:
+            found[path] = _one(path, tree, kinds[path] == "ROOT", first=not found)
+        except (InputError, NotFound) as error:
+            if not skip_bad:
+                hint = " skip_bad=True (--skip-bad) goes on with the other files." if len(paths) > 1 else ""
+                raise type(error)(f"{error}{hint}") from error
+            bad[path] = str(error)
+    if not found:
+        raise InputError(f"none of the {len(paths)} files can be read: {next(iter(bad.values()))}")
+    first = next(iter(found.values()))
+    for seen in found.values():
+        if (seen.layout, seen.tree) != (first.layout, first.tree):
+            told = [f"{each.files[0]} is {each.layout} (tree {each.tree!r})" for each in (first, seen)]
+            raise InputError(f"{told[0]} and {told[1]}; add them as two datasets, or choose one --tree (tree=).")
+    rows = {path: each.rows[path] for path, each in found.items()}
+    return replace(first, files=tuple(found), rows=rows, bad=bad)
+
+
+def _one(path: str, tree: str | None, root: bool, first: bool) -> Survey:
+    """Look at one file; columns and first rows are those of the first file alone."""
+    if root:
+        trees = look(path).trees if tree is None else {}  # by size alone, bookkeeping may come before a few events
+        seen = look(path, tree or next((name for name in ("Events", "Delphes") if name in trees), None))
+        if not seen.events:
+            raise InputError(f"{path}: tree {seen.tree!r} has no events.")
+        if seen.layout != "flat":
+            fields = _events(path, seen.tree, seen.branches) if first else {}
+            return Survey((path,), seen.layout, "ROOT", seen.tree, {path: seen.events}, fields, {})
+        tree = seen.tree
+    with opened(path, tree) as table:
+        fields, head = (dict(table.fields), _head(table)) if first else ({}, {})
+        return Survey((path,), "flat", table.format, table.tree, {path: table.rows}, fields, head)
 
 
 def _head(table: Table) -> dict[str, Any]:

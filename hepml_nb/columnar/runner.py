@@ -80,12 +80,12 @@ def run(
     with _engine(executor, client, workers) as engine, _by_value(processor), _released(engine, work.run):
         seen, bad = _inspected(engine, found, work)
         if bad and (not skip_bad or not seen):
-            raise RunError(_told(bad))
+            raise RunError(_told(bad, skip_bad))
         _one_kind(seen)
         values, metrics, lost = _processed(engine, seen, work, chunksize)
     bad |= lost
     if lost and (not skip_bad or values is None):
-        raise RunError(_told(lost))
+        raise RunError(_told(lost, skip_bad))
     metrics |= {"files": len(found), "seconds": time.perf_counter() - began}
     if hasattr(processor, "postprocess"):
         changed = processor.postprocess(values)
@@ -153,10 +153,11 @@ def _one_kind(seen: Mapping[Source, Seen]) -> None:
             )
 
 
-def _told(bad: Mapping[str, str]) -> str:
+def _told(bad: Mapping[str, str], skip: bool) -> str:
     first = next(iter(bad.values()))
     more = f" {len(bad) - 1} more files are bad too." if len(bad) > 1 else ""
-    return f"{first}{more} skip_bad=True processes the good files and lists the others."
+    hint = "" if skip else " skip_bad=True (--skip-bad) processes the good files and lists the others."
+    return f"{first}{more}{hint}"
 
 
 @contextmanager

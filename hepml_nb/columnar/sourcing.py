@@ -20,7 +20,7 @@ from hepml_nb.columnar.jets import JetSkim
 from hepml_nb.columnar.mapping import Plan
 from hepml_nb.columnar.schemas import EVENT_IDS
 from hepml_nb.columnar.tables import opened
-from hepml_nb.core import InputError, cache_dir
+from hepml_nb.core import HepmlError, InputError, cache_dir
 
 __all__ = ["Batch", "batches", "class_of"]
 
@@ -38,19 +38,24 @@ class Batch:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
-def batches(seen: Survey, plan: Plan, rows: int = _ROWS) -> Iterator[Batch]:
+def batches(seen: Survey, plan: Plan, rows: int = _ROWS, bad: dict[str, str] | None = None) -> Iterator[Batch]:
     """Yield the records of all files as a mapping says, in the order of files and rows, of some `rows` at a time.
 
-    Raises InputError and NotFound for what does not fit the mapping, RunError for a damaged file of events.
+    Raises InputError and NotFound for what does not fit the mapping, RunError for a damaged file of events. Where `bad`
+    is given, such files, or what is lost of them, are put there with the reason, and the others go on.
     """
     if plan.layout != seen.layout:
         raise InputError(f"the mapping is for layout {plan.layout!r} and {seen.files[0]} is {seen.layout!r}.")
-    if seen.layout == "flat":
-        yield from _tables(seen, plan, rows)
-    elif plan.schema == "jets":
-        yield from _jets(seen, plan, rows)
-    else:
-        yield from _events(seen, plan, rows)
+    if seen.layout == "flat" and not plan.needed():
+        raise InputError("the mapping names no column of the files.")
+    make = _table if seen.layout == "flat" else _jets if plan.schema == "jets" else _events
+    for path in seen.files:
+        try:
+            yield from make(path, seen, plan, rows, bad)
+        except HepmlError as error:
+            if bad is None:
+                raise
+            bad[path] = str(error)
 
 
 def class_of(path: str, plan: Plan) -> str:
@@ -68,45 +73,41 @@ def class_of(path: str, plan: Plan) -> str:
                      f"{', '.join(plan.label.files.values())}.")  # fmt: skip
 
 
-def _tables(seen: Survey, plan: Plan, rows: int) -> Iterator[Batch]:
-    names = plan.needed()
-    if not names:
-        raise InputError("the mapping names no column of the files.")
-    for path in seen.files:
-        start, stream = 0, class_of(path, plan)
-        with opened(path, seen.tree or None) as table:
-            for part in table.chunks(names, table.budget(names, rows)):
-                piece = convert(part, plan, path, start, stream)
-                ids = {"row": piece.rows + start}
-                start += len(next(iter(part.values())))
-                yield Batch(path, piece.records, ids, piece.dropped)
+def _table(path: str, seen: Survey, plan: Plan, rows: int, bad: dict[str, str] | None) -> Iterator[Batch]:
+    start, stream, names = 0, class_of(path, plan), plan.needed()
+    with opened(path, seen.tree or None) as table:
+        for part in table.chunks(names, table.budget(names, rows)):
+            piece = convert(part, plan, path, start, stream)
+            ids = {"row": piece.rows + start}
+            start += len(next(iter(part.values())))
+            yield Batch(path, piece.records, ids, piece.dropped)
 
 
-def _jets(seen: Survey, plan: Plan, rows: int) -> Iterator[Batch]:
+def _jets(path: str, seen: Survey, plan: Plan, rows: int, bad: dict[str, str] | None) -> Iterator[Batch]:
     """Jets through the processor, each file a dataset of its own so that pieces come back by file."""
     from hepml_nb.columnar.skims import load, skim
 
     window = {**plan.jets, "pt": tuple(float(edge) for edge in plan.jets.get("pt", (200.0, np.inf)))}
-    processor = _Numbered(JetSkim(radius=plan.radius, classes=plan.label.truth or ("qcd", "top"), weights={}, **window))
-    known = plan.label.numbers()
+    processor = _Numbered(JetSkim(radius=plan.radius, classes=plan.label.truth or ("qcd", "top"), **window))
     place = cache_dir()  # not /tmp, which may be memory
     place.mkdir(parents=True, exist_ok=True)
-    for path in seen.files:
-        label = {} if plan.label.truth else {"label": known.get(class_of(path, plan), -1)}
-        with tempfile.TemporaryDirectory(dir=place, prefix=".jets.", suffix=".part") as folder:
-            done = skim({"events": {"files": [path], "metadata": label}}, processor, folder, chunksize=rows,
-                        tree=seen.tree, schema=seen.layout)  # type: ignore[arg-type]  # fmt: skip
-            steps = next(iter(done.output["cutflow"].values()))
-            dropped = {"events without a jet in the window": steps["all"]["events"] - steps["jet in window"]["events"]}
-            dropped["events without a jet of a known origin"] = (
-                steps["jet in window"]["events"] - steps["known origin"]["events"]
-            )
-            for piece in done.pieces:
-                found = load([piece])
-                ids = {name: ak.to_numpy(found[name]) for name in ("row", *EVENT_IDS[:2]) if name in found.fields}
-                records = found[[name for name in found.fields if name not in ids]]
-                yield Batch(path, _whole(records, path), ids, {name: n for name, n in dropped.items() if n})
-                dropped = {}
+    label = {} if plan.label.truth else {"label": plan.label.numbers().get(class_of(path, plan), -1)}
+    with tempfile.TemporaryDirectory(dir=place, prefix=".jets.", suffix=".part") as folder:
+        done = skim({"events": {"files": [path], "metadata": label}}, processor, folder, chunksize=rows,
+                    skip_bad=bad is not None, tree=seen.tree, schema=seen.layout)  # type: ignore[arg-type]  # fmt: skip
+        if bad is not None:
+            bad.update(done.output.bad)
+        steps = next(iter(done.output["cutflow"].values()))
+        dropped = {"events without a jet in the window": steps["all"]["events"] - steps["jet in window"]["events"]}
+        dropped["events without a jet of a known origin"] = (
+            steps["jet in window"]["events"] - steps["known origin"]["events"]
+        )
+        for piece in done.pieces:
+            found = load([piece])
+            ids = {name: ak.to_numpy(found[name]) for name in ("row", *EVENT_IDS[:2]) if name in found.fields}
+            records = found[[name for name in found.fields if name not in ids]]
+            yield Batch(path, _whole(records, path), ids, {name: n for name, n in dropped.items() if n})
+            dropped = {}
 
 
 def _whole(records: Any, path: str) -> Any:
@@ -150,14 +151,12 @@ class _Numbered(ProcessorABC):  # type: ignore[misc]
         return accumulator
 
 
-def _events(seen: Survey, plan: Plan, rows: int) -> Iterator[Batch]:
+def _events(path: str, seen: Survey, plan: Plan, rows: int, bad: dict[str, str] | None) -> Iterator[Batch]:
     from hepml_nb.data.readers import reader
 
-    known = plan.label.numbers()
-    for path in seen.files:
-        label = known.get(class_of(path, plan), -1)
-        for start in range(0, seen.rows[path], rows):
-            found = reader("nanoaod").read(Path(path), start, start + rows, label=label, tree=seen.tree)
-            ids = {"row": np.arange(start, start + len(found))}
-            ids |= {name: ak.to_numpy(found[name]) for name in EVENT_IDS[:2]}
-            yield Batch(path, found, ids)
+    label = plan.label.numbers().get(class_of(path, plan), -1)
+    for start in range(0, seen.rows[path], rows):
+        found = reader("nanoaod").read(Path(path), start, start + rows, label=label, tree=seen.tree)
+        ids = {"row": np.arange(start, start + len(found))}
+        ids |= {name: ak.to_numpy(found[name]) for name in EVENT_IDS[:2]}
+        yield Batch(path, found, ids)

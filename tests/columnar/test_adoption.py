@@ -251,6 +251,46 @@ def test_what_is_missing_is_named_with_what_it_disables(tmp_path, jets):
         tagging.observables(together("bare"))
 
 
+def test_good_files_are_taken_without_the_bad_ones_if_asked(tmp_path, jets, capsys):
+    good = pfnano(tmp_path / "good.root", jets)
+    cut, text = tmp_path / "cut.root", tmp_path / "text.root"
+    cut.write_bytes(good.read_bytes()[:20_000])
+    text.write_text("no events")
+    asked = ["data", "add", "--as", "jets", "--name", "mine", "--yes", str(good)]
+    assert main([*asked, str(text)]) == 2
+    told = capsys.readouterr().err
+    assert "text.root is no readable ROOT file: it begins with b'no e', not with b'root'. skip_bad=True (--skip" in told
+    assert main([*asked, str(cut)]) == 3
+    told = capsys.readouterr().err
+    assert "cut.root: entries 0-120 are lost: OSError" in told
+    assert "the file is damaged or cut off. skip_bad=True (--skip-bad)" in told
+    assert "mine" not in places()
+    assert main([*asked, str(cut), str(text), "--skip-bad", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert set(made["bad"]) == {str(cut), str(text)}
+    assert len(together("mine")) == N
+    assert sum("cut.root" in trap for trap in data.manifest("mine").traps) == 1
+    with pytest.raises(InputError, match=r"cut\.root: entries 0-120 are lost"):
+        adopt([cut], "jets", "none", skip_bad=True)
+
+
+def test_a_file_without_a_column_is_a_bad_one(tmp_path, jets):
+    columns = flat(jets)
+    files = [write(tmp_path / "a.parquet", columns)]
+    files.append(write(tmp_path / "b.parquet", {name: columns[name] for name in columns if name != "part_phi"}))
+    with pytest.raises(NotFound, match=r"b\.parquet has no column 'part_phi'"):
+        adopt(files, "jets", "mine")
+    made = adopt(files, "jets", "mine", skip_bad=True)
+    assert list(made.bad) == [str(files[1])]
+    assert len(together("mine")) == N
+
+
+def test_layouts_and_trees_do_not_mix(tmp_path, jets):
+    files = [pfnano(tmp_path / "b.root", jets[:4]), delphes(tmp_path / "a.root", jets[:4])]
+    with pytest.raises(InputError, match=r"a\.root is delphes \(tree 'Delphes'\) and .*b\.root is pfnano"):
+        adopt(files, "jets", "mine", skip_bad=True)
+
+
 def test_a_file_of_the_owner_cannot_be_fetched(tmp_path, jets):
     made = adopt([write(tmp_path / "a.parquet", flat(jets))], "jets", "mine")
     data.fetch("mine")  # all is here: nothing to do
