@@ -10,7 +10,7 @@ from typing import Any
 from hepml_nb.core import InputError, NotFound, suggest
 from hepml_nb.tagging.base import Tagger, configure
 
-__all__ = ["Method", "make", "method", "methods"]
+__all__ = ["Method", "make", "method", "methods", "multi_methods"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ _METHODS = (
         "part", _T + "part:ParT", "2202.03772", ("S1/29", "S0/33"), "Particle Transformer: attention told by the pairs"
     ),
     Method("moe", _T + "moe:MGT", "2501.03432", ("S2/79",), "graph transformer with a mixture of experts"),
+    Method("lundnet", _T + "lundnet:LundNet", "2012.08526", ("S1/37", "S1/38"), "messages along the tree of the jet"),
     Method(
         "lorentznet", _T + "lorentznet:LorentzNet", "2201.08187", ("S0/33",), "messages weighted by Minkowski products"
     ),
@@ -73,16 +74,25 @@ _METHODS = (
         "boostnet", _T + "boostnet:BoostNet", "2410.18553", ("S2/22",), "messages that respect boosts along the beam"
     ),
 )
+_MULTI = (
+    Method("gn2", _T + "gn2:GN2", "2505.19689", ("S2/104", "S0/89", "S0/115"), "transformer with auxiliary tasks"),
+    Method("feature-set", _T + "missing:FeatureSet", "2401.01905", ("S2/11",), "attention over the inputs there are"),
+)
 
 
 def methods() -> dict[str, Method]:
-    """Return every registered tagger by name, simple ones first."""
+    """Return every registered tagger of signal against background by name, simple ones first."""
     return {m.name: m for m in _METHODS}
 
 
+def multi_methods() -> dict[str, Method]:
+    """Return every registered tagger of many classes by name; `make` and `Tagger.load` know them too."""
+    return {m.name: m for m in _MULTI}
+
+
 def method(name: str) -> Method:
-    """Return one registered tagger; raise NotFound with the nearest name."""
-    known = methods()
+    """Return one registered tagger, of two or of many classes; raise NotFound with the nearest name."""
+    known = methods() | multi_methods()
     if name not in known:
         raise NotFound(f"there is no tagger {name!r}{suggest(str(name), known)}")
     return known[name]
