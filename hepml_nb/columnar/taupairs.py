@@ -33,10 +33,11 @@ _ISOLATION = "pfRelIso03_all"
 class TauPairs(ProcessorABC):  # type: ignore[misc]
     """Events -> {"events": records in the higgsml schema, "cutflow": {dataset: {step: {events, sumw, sumw2}}}}.
 
-    Selected are, as in the recipe "tautau" and in the challenge (arXiv:2410.02867), events with exactly one isolated
-    electron or muon above the softer threshold, itself above the harder one, and a hadronic tau of opposite charge, the
-    hardest that is not near the lepton. Jets are those apart from both. Derived features are those of
-    `simulate.higgsml.derived`. NanoAOD has taus as `Tau`; in Delphes files they are jets with a TauTag.
+    Selected are, as in the recipe "tautau" after the challenge (arXiv:2410.02867), events with exactly one isolated
+    electron or muon above the softer threshold, itself above the harder one, and a hadronic tau, the hardest that is
+    not near the lepton. Their charges have to be opposite, as analyses ask for and the recipe does not. Jets are those
+    apart from both. Derived features are those of `simulate.higgsml.derived`. NanoAOD has taus as `Tau`; in Delphes
+    files they are jets with a TauTag.
 
     `weights` is the event's weight: give each dataset's `weight` in its metadata (cross-section x luminosity / sum of
     generator weights) to make them expected events. `label` of the metadata is the label, else -1.
