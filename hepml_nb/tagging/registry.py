@@ -50,6 +50,16 @@ _METHODS = (
     ),
     Method("dnn", _T + "dnn:DNN", "1402.4735", ("S0/8", "S1/22"), "dense network on the observables"),
     Method("pfn", _T + "pfn:PFN", "1810.05165", ("S0/8", "S0/22"), "Particle Flow Network: a sum over particles"),
+    Method("efp", _T + "efp:EFP", "1712.07124", ("S0/8",), "linear discriminant of energy flow polynomials"),
+    Method("efn", _T + "efn:EFN", "1810.05165", ("S0/8",), "energy-weighted sum over particles"),
+    Method("irc-mpn", _T + "irc_mpn:IRCMPN", "2109.14636", ("S1/1",), "energy-weighted messages between neighbours"),
+    Method(
+        "phase-space", _T + "phase_space:PhaseSpaceKNN", "2405.16698", ("S0/3",), "nearest neighbours in phase space"
+    ),
+    Method("image-cnn", _T + "image_cnn:ImageCNN", "1803.00107", (), "convolutions on jet images"),
+    Method("vit", _T + "vit:ViT", "2010.11929", ("S2/110",), "vision transformer on jet images"),
+    Method("mixer", _T + "mixer:Mixer", "2404.14677", ("S0/6",), "mixer over particles that looks at subjets"),
+    Method("lundnet", _T + "lundnet:LundNet", "2012.08526", ("S1/37", "S1/38"), "messages along the tree of the jet"),
     Method(
         "particlenet",
         _T + "particlenet:ParticleNet",
@@ -62,7 +72,6 @@ _METHODS = (
         "part", _T + "part:ParT", "2202.03772", ("S1/29", "S0/33"), "Particle Transformer: attention told by the pairs"
     ),
     Method("moe", _T + "moe:MGT", "2501.03432", ("S2/79",), "graph transformer with a mixture of experts"),
-    Method("lundnet", _T + "lundnet:LundNet", "2012.08526", ("S1/37", "S1/38"), "messages along the tree of the jet"),
     Method(
         "lorentznet", _T + "lorentznet:LorentzNet", "2201.08187", ("S0/33",), "messages weighted by Minkowski products"
     ),

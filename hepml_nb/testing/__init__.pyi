@@ -1,5 +1,10 @@
 """The public names of testing and the modules that define them; read by the type checker and, lazily, at run time."""
 
+from .safety import EMISSIONS as EMISSIONS
+from .safety import SIZES as SIZES
+from .safety import emit as emit
+from .safety import score_changes as score_changes
+from .safety import untruncated as untruncated
 from .symmetries import beam_transforms as beam_transforms
 from .symmetries import boost as boost
 from .symmetries import check_invariance as check_invariance
