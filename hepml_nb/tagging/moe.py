@@ -106,7 +106,6 @@ _SMALL = MGTConfig(
     width=32,
     expert_width=20,
     most=40,
-    balance=0.1,
     fit=FitConfig(epochs=6, lr=3e-3, batch_size=128, patience=None),
 )
 
