@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,8 +25,10 @@ class LundNetConfig:
     """convs: channels of the blocks, two layers each. fusion: width on all blocks' outputs together. fc, dropout: head.
 
     features: names of LUND_FEATURES, all five for LundNet-5, the first three for LundNet-3. primary: the primary plane
-    only. kt_cut (GeV): declusterings below it are left out (0: none). The defaults are the published network with one
-    logit instead of two outputs; the paper trains 30 epochs of batches of 256 with Adam at 1e-3, lowered in steps.
+    only. kt_cut (GeV): declusterings below it are left out (0: none). pool: "mean" over declusterings, as published,
+    or "sum", which tells the network how many there are: at leading logarithm that is all that quarks and gluons differ
+    in, and a mean has to find it out from momenta, which takes many jets. The defaults are the published network with
+    one logit instead of two outputs; the paper trains 30 epochs in batches of 256, Adam at 1e-3, in steps.
     """
 
     convs: tuple[int, ...] = (32, 32, 64, 64, 128, 128)
@@ -36,12 +38,15 @@ class LundNetConfig:
     features: tuple[str, ...] = LUND_FEATURES
     primary: bool = False
     kt_cut: float = 0.0
+    pool: Literal["mean", "sum"] = "mean"
     fit: FitConfig = field(default_factory=lambda: FitConfig(epochs=30, lr=1e-3, batch_size=256, schedule="cosine"))
 
     def __post_init__(self) -> None:
         for name in self.features:
             if name not in LUND_FEATURES:
                 raise InputError(f"features={self.features}: {name!r} is unknown{suggest(str(name), LUND_FEATURES)}")
+        if self.pool not in ("mean", "sum"):
+            raise InputError(f"pool={self.pool!r} is unknown; expected 'mean' or 'sum'.")
 
 
 class LundConv(nn.Module):
@@ -70,11 +75,11 @@ class LundConv(nn.Module):
 
 
 class LundNetNetwork(nn.Module):
-    """Blocks along the tree, all their outputs fused per declustering, the mean over the jet, and a head."""
+    """Blocks along the tree, all their outputs fused per declustering, the mean (or sum) over the jet, and a head."""
 
     def __init__(self, config: LundNetConfig, outputs: int = 1) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(len(config.features))
+        self.norm, self.mean = nn.BatchNorm1d(len(config.features)), config.pool == "mean"
         widths = (len(config.features), *config.convs)
         self.convs = nn.ModuleList(LundConv(a, b) for a, b in itertools.pairwise(widths))
         self.fusion = nn.Sequential(
@@ -92,7 +97,9 @@ class LundNetNetwork(nn.Module):
         for conv in self.convs:
             x = conv(x, source, target, share)
             parts.append(x)
-        pooled = set_pool(self.fusion(torch.cat(parts, dim=1)), lengths) / lengths.clamp(min=1)[:, None]
+        pooled = set_pool(self.fusion(torch.cat(parts, dim=1)), lengths)
+        if self.mean:
+            pooled = pooled / lengths.clamp(min=1)[:, None]
         out: Tensor = self.head(pooled)[:, 0]
         return out
 
@@ -125,7 +132,7 @@ class LundNet(ParticleTagger):
         "paper": LundNetConfig(),
         "small": LundNetConfig(
             convs=(16, 32, 32), fusion=64, fc=64, dropout=0.0,
-            fit=FitConfig(epochs=10, lr=4e-3, batch_size=128, patience=4),
+            fit=FitConfig(epochs=9, lr=3e-3, batch_size=128, patience=None),
         ),
     }  # fmt: skip
     columns = ("constituents",)
