@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from hepml_nb.learn import FitConfig, dense
-from hepml_nb.tagging.lorentz import check_momenta, jet_block, signed_log
+from hepml_nb.learn import ChannelNorm, FitConfig, dense
+from hepml_nb.tagging.lorentz import METRIC, check_momenta, jet_block, signed_log
 from hepml_nb.tagging.lorentznet import LGEB
 from hepml_nb.tagging.particles import MOMENTA, ParticleTagger
 
 __all__ = ["FORMS", "BoostNet", "BoostNetConfig", "BoostNetwork"]
 
-FORMS = ((1.0, 0.0, 0.0, -1.0), (0.0, 1.0, 1.0, 0.0))  # e^2 - pz^2 and px^2 + py^2
+FORMS = (METRIC, (0.0, 1.0, 1.0, 0.0))  # the whole product, and its part across the beam
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,17 @@ class BoostNetwork(nn.Module):
     """A longitudinal vector (e, pz) and a transverse one (px, py) per particle, each updated by messages of its own.
 
     The matrix element of a hard process at a hadron collider is known up to the momentum fractions of the partons, so
-    its symmetry is that of boosts along the beam, rotations about it and the two reflections; the products of all pairs
-    are taken in the two planes apart, and a transverse momentum is a number to be learnt from. The paper's nodes are
-    the reconstructed objects of an event, alike only where the process has them alike; here they are the constituents
-    of one jet, which are all alike.
+    its symmetry is that of boosts along the beam, rotations about it and the reflections. Of every pair it leaves two
+    products alone, e e' - pz pz' and px px' + py py', and of every particle its transverse momentum. The network sees
+    the second and the difference of the two: the mass of a narrow pair is small beside both, and would drown in their
+    logarithms. The paper's nodes are the reconstructed objects of an event, alike only where the process has them
+    alike; here they are the constituents of one jet, which are all alike.
     """
 
     def __init__(self, config: BoostNetConfig) -> None:
         super().__init__()
         scalars = len(FORMS) + len(config.features) - 4
+        self.norm = ChannelNorm(scalars)  # logarithms of squared transverse momenta lie far from zero
         self.embed = nn.Linear(scalars, config.hidden)
         last = [i == config.layers - 1 for i in range(config.layers)]
         self.blocks = nn.ModuleList(LGEB(config.hidden, scalars, config.step, forms=FORMS, last=end) for end in last)
@@ -65,6 +67,7 @@ class BoostNetwork(nn.Module):
         x = jets.momenta.permute(2, 0, 1).contiguous()
         squares = (x.new_tensor(FORMS) @ (x * x).flatten(1)).view(len(FORMS), *x.shape[1:])
         scalars = torch.cat([signed_log(squares), jets.scalars.permute(2, 0, 1)[2:]])
+        scalars = self.norm(scalars, jets.mask)
         h = dense(self.embed, scalars)
         for block in self.blocks:
             h, x = block(h, x, scalars, jets.mask, jets.sizes)

@@ -102,8 +102,8 @@ class LGatrNetwork(nn.Module):
 
 
 _SMALL = LGatrConfig(
-    blocks=2, multivectors=4, scalars=8, heads=2, widen=1, parity=True, most=20,
-    fit=FitConfig(epochs=5, lr=5e-3, batch_size=64, patience=3),
+    blocks=2, multivectors=4, scalars=8, heads=2, widen=1, parity=True, most=16,
+    fit=FitConfig(epochs=4, lr=3e-3, batch_size=64, schedule="cosine", patience=3),
 )  # fmt: skip
 
 

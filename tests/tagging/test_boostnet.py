@@ -50,12 +50,12 @@ def test_it_is_of_the_size_of_lorentznet():
 
 
 def test_transverse_and_longitudinal_momenta_are_updated_apart(network: nn.Module):
-    """A message along the beam leaves px and py alone: with the transverse weights at zero, only e and pz move."""
+    """The second weight belongs to px and py alone: where it cancels the first, only e and pz move."""
     block = network.blocks[0]
     x, h, s = torch.randn(4, 2, 5), torch.randn(16, 2, 5), torch.randn(2, 2, 5)
     with torch.no_grad():
         block.vector_out.weight[0] = 1.0
-        block.vector_out.weight[1] = 0.0
+        block.vector_out.weight[1] = -1.0
         _, moved = block(h, x, s, None, torch.full((2,), 5.0))
     assert torch.equal(moved[1:3], x[1:3])
     assert not torch.allclose(moved[[0, 3]], x[[0, 3]])
