@@ -19,7 +19,7 @@ from hepml_nb.tagging.networks import new_network
 __all__ = ["Optimum", "gap", "learn_density", "mirrored", "nll"]
 
 _FIT = FitConfig(epochs=12, lr=4e-3, batch_size=256, patience=None, clip=5.0)
-"""The training that gave the shipped density, on the twin's long profile with seed 1."""
+"""Settings with which the shipped density was trained, on the long profile of the top-tagging twin."""
 
 
 class Optimum:
