@@ -16,7 +16,7 @@ def dense(linear: nn.Linear, x: Tensor) -> Tensor:
     """
     flat = x.flatten(1)
     out = linear.weight @ flat if linear.bias is None else torch.addmm(linear.bias[:, None], linear.weight, flat)
-    return out.view(-1, *x.shape[1:])
+    return out.view(linear.out_features, *x.shape[1:])
 
 
 class ChannelNorm(nn.BatchNorm1d):

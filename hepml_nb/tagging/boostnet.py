@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hepml_nb.learn import ChannelNorm, FitConfig, dense
 from hepml_nb.tagging.lorentz import METRIC, check_momenta, jet_block, signed_log
-from hepml_nb.tagging.lorentznet import LGEB
+from hepml_nb.tagging.lorentznet import LGEB, decoder
 from hepml_nb.tagging.particles import MOMENTA, ParticleTagger
 
 __all__ = ["FORMS", "BoostNet", "BoostNetConfig", "BoostNetwork"]
@@ -57,9 +57,7 @@ class BoostNetwork(nn.Module):
         self.embed = nn.Linear(scalars, config.hidden)
         last = [i == config.layers - 1 for i in range(config.layers)]
         self.blocks = nn.ModuleList(LGEB(config.hidden, scalars, config.step, forms=FORMS, last=end) for end in last)
-        self.decode = nn.Sequential(
-            nn.Linear(config.hidden, config.hidden), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(config.hidden, 1)
-        )
+        self.decode = decoder(config.hidden, config.dropout)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Map particles (sum of lengths, 4 + scalars) and lengths (jets,) to logits (jets,)."""

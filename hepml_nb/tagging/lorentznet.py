@@ -13,7 +13,7 @@ from hepml_nb.learn import ChannelNorm, FitConfig, dense, others
 from hepml_nb.tagging.lorentz import METRIC, beams, check_momenta, jet_block, signed_log
 from hepml_nb.tagging.particles import MOMENTA, ParticleTagger
 
-__all__ = ["LGEB", "LorentzNet", "LorentzNetConfig", "LorentzNetwork"]
+__all__ = ["LGEB", "LorentzNet", "LorentzNetConfig", "LorentzNetwork", "decoder"]
 
 
 @dataclass(frozen=True)
@@ -87,18 +87,26 @@ class LGEB(nn.Module):
         """Return the norms of the differences and the products of all pairs in every form, tamed: (2k, jets, ...)."""
         squares = self.forms @ (difference * difference).flatten(1)
         dots = self.forms @ product.flatten(1)
-        return signed_log(torch.cat([squares, dots])).view(-1, *product.shape[1:])
+        return signed_log(torch.cat([squares, dots])).view(2 * len(self.forms), *product.shape[1:])
 
     def messages(self, h: Tensor, invariants: Tensor, pairs: Tensor | None) -> Tensor:
         """Return the gated messages from j to i, (hidden, jets, n, n-1)."""
         # a linear layer on (h_i, h_j, invariants) is a sum of three, two of which see n vectors, not n^2 pairs
         width, w = len(h), self.edge_in.weight
         receive, send, pair = w[:, :width], w[:, width : 2 * width], w[:, 2 * width :]
-        ours, theirs = ((part @ h.flatten(1)).view(-1, *h.shape[1:]) for part in (receive, send))
-        summed = (pair @ invariants.flatten(1)).view(-1, *invariants.shape[1:])
+        ours, theirs = ((part @ h.flatten(1)).view_as(h) for part in (receive, send))
+        summed = (pair @ invariants.flatten(1)).view(width, *invariants.shape[1:])
         summed = summed + ours[..., None] + others(theirs)
         m = functional.relu_(dense(self.edge_out, functional.relu_(self.edge_norm(summed, pairs))))
         return m * torch.sigmoid(dense(self.gate, m))
+
+
+def decoder(hidden: int, dropout: float) -> nn.Sequential:
+    """Return the network on the mean of the scalars; it starts at a logit of 0 for all, as invariants tell a lot."""
+    end = nn.Linear(hidden, 1)
+    nn.init.zeros_(end.weight)
+    nn.init.zeros_(end.bias)
+    return nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout), end)
 
 
 class LorentzNetwork(nn.Module):
@@ -119,9 +127,7 @@ class LorentzNetwork(nn.Module):
         self.embed = nn.Linear(scalars, config.hidden)
         last = [i == config.layers - 1 for i in range(config.layers)]
         self.blocks = nn.ModuleList(LGEB(config.hidden, scalars, config.step, last=end) for end in last)
-        self.decode = nn.Sequential(
-            nn.Linear(config.hidden, config.hidden), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(config.hidden, 1)
-        )
+        self.decode = decoder(config.hidden, config.dropout)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Map particles (sum of lengths, 4 + scalars) and lengths (jets,) to logits (jets,)."""

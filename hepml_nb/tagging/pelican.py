@@ -177,6 +177,8 @@ class PelicanNetwork(nn.Module):
         self.alpha = nn.Parameter(torch.rand(2, narrow))
         self.to_jet = nn.Linear(2 * narrow, wide)
         self.out = nn.Linear(wide, 1)
+        nn.init.zeros_(self.out.weight)  # random sums of invariants tell tops apart already; start at no answer
+        nn.init.zeros_(self.out.bias)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:

@@ -159,6 +159,9 @@ def test_scalars_reach_the_score():
     config = LorentzNetConfig(hidden=8, layers=2, features=(*MOMENTA, "charge"))
     torch.manual_seed(0)
     network = LorentzNetwork(config).eval()
+    with torch.no_grad():
+        assert not network(torch.cat([VALUES, VALUES[:, :1]], dim=1), LENGTHS).any()  # it starts without an opinion
+        network.decode[-1].weight.normal_()
     charged = torch.cat([VALUES, torch.ones(len(VALUES), 1)], dim=1)
     neutral = torch.cat([VALUES, torch.zeros(len(VALUES), 1)], dim=1)
     with torch.inference_mode():
