@@ -43,7 +43,12 @@ class NormedStack(nn.Module):
         self.group, self.activation, self.activated = group, activation, activated
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map z (rows, widths[0]) to (rows / group, widths[-1])."""
+        """Map z (rows, widths[0]) to (rows / group, widths[-1]), in the precision of the weights, autocast or not."""
+        first: Any = self.norms[0]
+        with torch.autocast(z.device.type, enabled=False):
+            return self._map(z.to(first.weight.dtype))
+
+    def _map(self, z: Tensor) -> Tensor:
         maps: list[Any] = list(self.maps)
         norms: list[Any] = list(self.norms)
         weights = [linear.weight for linear in maps]

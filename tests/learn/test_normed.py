@@ -52,6 +52,15 @@ def test_outputs_gradients_and_running_statistics_are_those_of_torch(monkeypatch
     torch.testing.assert_close(*grads)
 
 
+def test_autocast_leaves_the_precision_alone():
+    stack, _ = make((5, 6))
+    z = torch.randn(12, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = stack.float()(z.bfloat16())
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, stack(z.bfloat16().float()))
+
+
 def test_unknown_activations_and_empty_stacks_are_refused():
     with pytest.raises(InputError, match=r"'rel' is unknown.*relu"):
         NormedStack((3, 4), activation="rel")
