@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hepml_nb.core import InputError
-from hepml_nb.learn import ChannelNorm, dense, n_parameters, others
+from hepml_nb.learn import n_parameters
 from hepml_nb.tagging import make
 from hepml_nb.tagging.lorentz import beams, jet_block, signed_log
 from hepml_nb.tagging.lorentznet import LGEB, LorentzNet, LorentzNetConfig, LorentzNetwork
@@ -113,24 +113,6 @@ def test_a_block_computes_what_the_paper_writes(padding: int):
         found_h, found_x = block(*blocks, mask, torch.tensor([4.0]).double())
     torch.testing.assert_close(found_h[:, 0, :4].T, expected_h)
     torch.testing.assert_close(found_x[:, 0, :4].T, expected_x)
-
-
-def test_others_are_all_but_oneself():
-    found = others(torch.arange(5.0))
-    assert [sorted(row) for row in found.tolist()] == [[j for j in range(5) if j != i] for i in range(5)]
-    assert others(torch.zeros(3, 1)).shape == (3, 1, 0)
-
-
-def test_channels_first_is_the_same_linear_layer_and_norm():
-    torch.manual_seed(0)
-    linear, norm, plain = nn.Linear(3, 4), ChannelNorm(4), nn.BatchNorm1d(4)
-    x, mask = torch.randn(3, 2, 5, 5), torch.rand(2, 5, 5) < 0.7
-    out = dense(linear, x)
-    torch.testing.assert_close(out.permute(1, 2, 3, 0), linear(x.permute(1, 2, 3, 0)))
-    real = norm(out, mask)
-    torch.testing.assert_close(real[:, mask].T, plain(out[:, mask].T))
-    assert not real[:, ~mask].any()
-    torch.testing.assert_close(norm.running_mean, plain.running_mean)
 
 
 def test_references_stand_before_the_particles_and_are_marked():
