@@ -1,5 +1,6 @@
 """The public names of testing and the modules that define them; read by the type checker and, lazily, at run time."""
 
+from .multi import MULTI_CHECKS as MULTI_CHECKS
 from .safety import EMISSIONS as EMISSIONS
 from .safety import SIZES as SIZES
 from .safety import emit as emit
