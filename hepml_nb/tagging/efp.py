@@ -22,7 +22,7 @@ __all__ = ["EFP", "EFPConfig", "Graph", "composites", "efps", "prime_graphs"]
 
 Graph = tuple[tuple[int, int], ...]
 _MOST_EDGES = 7
-_ROWS = 64
+_ROWS = 32
 
 
 @functools.lru_cache

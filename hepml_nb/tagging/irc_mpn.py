@@ -111,7 +111,7 @@ class IRCMPN(ParticleTagger):
     name = "irc-mpn"
     configs = {"paper": IRCMPNConfig(), "small": _SMALL}  # noqa: RUF012 - a Mapping, never changed
     columns = ("constituents",)
-    eval_batch = 256
+    eval_batch = 64  # pairs of all particles of a batch are held at once
 
     def build(self) -> nn.Module:
         """Return the network with fresh weights."""
