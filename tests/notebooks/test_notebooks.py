@@ -84,6 +84,13 @@ def test_committed_claims_hold_what_they_say() -> None:
         assert not found, "\n".join([path.name, *found])
 
 
+def test_committed_results_are_numbers_with_errors() -> None:
+    for path in runtime.committed():
+        for metric in runtime.read_sidecar(path)["metrics"]:
+            assert metric["value"] is not None, f"{path.name}: {metric['name']} is nan or infinite"
+            assert metric["error"] is not None, f"{path.name}: {metric['name']} has no error"
+
+
 def test_committed_rows_of_sweeps_are_whole() -> None:
     for name in runtime.sweeps():
         spec = runtime.read_spec(name)
