@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +75,10 @@ class EnergyWeightedMessages(nn.Module):
 
 
 class IRCMPNNetwork(nn.Module):
-    """F(sum of z_i h_i) -> logits, with h_i after some rounds of energy-weighted messages from (deta, dphi)."""
+    """F(sum of z_i h_i) -> logits, with h_i after some rounds of energy-weighted messages from (deta, dphi).
+
+    The last weights start at 0, as those of the Energy Flow Network and for the same reason.
+    """
 
     def __init__(self, config: IRCMPNConfig) -> None:
         super().__init__()
@@ -84,6 +87,7 @@ class IRCMPNNetwork(nn.Module):
         inputs = [2] + [config.widths[1]] * (config.rounds - 1)
         self.rounds = nn.ModuleList(EnergyWeightedMessages(n, config.widths) for n in inputs)
         self.f = mlp([config.widths[1], *config.f, 1])
+        nn.init.zeros_(cast(nn.Linear, self.f[-1]).weight)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Map particles x (sum of lengths, 3) of z, deta, dphi and lengths (n,) to logits (n,)."""

@@ -13,7 +13,9 @@ from hepml_nb.testing import toy_jets
 
 def network(**changes: object) -> IRCMPNNetwork:
     torch.manual_seed(1)
-    return IRCMPNNetwork(make("irc-mpn", **changes).config).double()
+    built = IRCMPNNetwork(make("irc-mpn", **changes).config).double()
+    torch.nn.init.normal_(built.f[-1].weight)
+    return built
 
 
 def jets(n: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
