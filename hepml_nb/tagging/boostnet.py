@@ -75,7 +75,7 @@ class BoostNetwork(nn.Module):
 
 
 _SMALL = BoostNetConfig(
-    hidden=16, layers=2, dropout=0.0, most=24, fit=FitConfig(epochs=8, lr=5e-3, batch_size=64, patience=4)
+    hidden=16, layers=2, dropout=0.0, most=24, fit=FitConfig(epochs=8, lr=5e-3, batch_size=64, patience=None)
 )
 
 
@@ -83,6 +83,7 @@ class BoostNet(ParticleTagger):
     """Longitudinal-boost-equivariant message passing on four-momenta."""
 
     name = "boostnet"
+    eval_batch = 64  # blocks of pairs grow with the square of the length
     configs = {"paper": BoostNetConfig(), "small": _SMALL}  # noqa: RUF012 - a Mapping, never changed
 
     def build(self) -> nn.Module:

@@ -103,7 +103,7 @@ class LGatrNetwork(nn.Module):
 
 _SMALL = LGatrConfig(
     blocks=2, multivectors=4, scalars=8, heads=2, widen=1, parity=True, most=16,
-    fit=FitConfig(epochs=4, lr=3e-3, batch_size=64, schedule="cosine", patience=3),
+    fit=FitConfig(epochs=4, lr=3e-3, batch_size=64, schedule="cosine", patience=None),
 )  # fmt: skip
 
 

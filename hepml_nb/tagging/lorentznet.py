@@ -145,7 +145,7 @@ class LorentzNetwork(nn.Module):
 
 
 _SMALL = LorentzNetConfig(
-    hidden=16, layers=2, dropout=0.0, most=24, fit=FitConfig(epochs=8, lr=5e-3, batch_size=64, patience=4)
+    hidden=16, layers=2, dropout=0.0, most=24, fit=FitConfig(epochs=8, lr=5e-3, batch_size=64, patience=None)
 )
 
 
@@ -153,6 +153,7 @@ class LorentzNet(ParticleTagger):
     """LorentzNet on four-momenta."""
 
     name = "lorentznet"
+    eval_batch = 64  # blocks of pairs grow with the square of the length
     configs = {"paper": LorentzNetConfig(), "small": _SMALL}  # noqa: RUF012 - a Mapping, never changed
 
     @staticmethod

@@ -206,7 +206,7 @@ class PelicanNetwork(nn.Module):
         return x if pairs is None else x * pairs
 
 
-_FIT = FitConfig(epochs=10, lr=5e-3, batch_size=64, patience=4)
+_FIT = FitConfig(epochs=10, lr=5e-3, batch_size=64, patience=None)
 _SMALL = PelicanConfig(wide=10, narrow=8, labels=2, blocks=2, symmetric=True, dropout=0.0, most=24, fit=_FIT)
 _TINY = PelicanConfig(wide=4, narrow=3, labels=3, symmetric=True, dropout=0.0, most=24, fit=_FIT)
 
@@ -215,6 +215,7 @@ class Pelican(ParticleTagger):
     """PELICAN on four-momenta; "tiny" has five blocks as the paper and about a thousand parameters."""
 
     name = "pelican"
+    eval_batch = 64  # blocks of pairs grow with the square of the length
     configs = {"paper": PelicanConfig(), "small": _SMALL, "tiny": _TINY}  # noqa: RUF012 - a Mapping, never changed
 
     @staticmethod
