@@ -111,7 +111,7 @@ def check(name: str, jets: Any, most: int) -> None:
     Particles of one calorimeter cell lie at the same place, and which of equally far ones is a neighbour is anyone's
     choice: positions are moved by 1e-3 at random, so that there is one right answer.
     """
-    values, lengths = inputs(name, jets[:200], most)
+    values, lengths = inputs(name, jets[:100], most)
     values[:, :2] += 1e-3 * torch.from_numpy(rng(0, "move").normal(size=(len(values), 2))).float()
     for dtype in (torch.float64, torch.float32):
         theirs, ours = (network.eval() for network in pair(name, dtype))
