@@ -181,7 +181,7 @@ def _confirm(arguments: argparse.Namespace) -> int:
         words = [
             (name, f"differs: {', '.join(names)}" if names else "equal, kept") for name, names in differing.items()
         ]
-        print(table(("method", "what differs in its quickest row, run again"), words))
+        print(table(("method", "its quickest row, run again"), words))
     else:
         print("no row is stale")
     return 1 if any(differing.values()) else 0
