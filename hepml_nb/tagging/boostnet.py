@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from hepml_nb.learn import ChannelNorm, FitConfig, dense
+from hepml_nb.learn import ChannelNorm, FitConfig
 from hepml_nb.tagging.lorentz import METRIC, check_momenta, jet_block, signed_log
-from hepml_nb.tagging.lorentznet import LGEB, decoder
+from hepml_nb.tagging.lorentznet import BlockNetwork
 from hepml_nb.tagging.particles import MOMENTA, ParticleTagger
 
 __all__ = ["FORMS", "BoostNet", "BoostNetConfig", "BoostNetwork"]
@@ -39,7 +39,7 @@ class BoostNetConfig:
         check_momenta(self.features)
 
 
-class BoostNetwork(nn.Module):
+class BoostNetwork(BlockNetwork):
     """A longitudinal vector (e, pz) and a transverse one (px, py) per particle, each updated by messages of its own.
 
     The matrix element of a hard process at a hadron collider is known up to the momentum fractions of the partons, so
@@ -51,13 +51,9 @@ class BoostNetwork(nn.Module):
     """
 
     def __init__(self, config: BoostNetConfig) -> None:
-        super().__init__()
         scalars = len(FORMS) + len(config.features) - 4
+        super().__init__(config, scalars, FORMS)
         self.norm = ChannelNorm(scalars)  # logarithms of squared transverse momenta lie far from zero
-        self.embed = nn.Linear(scalars, config.hidden)
-        last = [i == config.layers - 1 for i in range(config.layers)]
-        self.blocks = nn.ModuleList(LGEB(config.hidden, scalars, config.step, forms=FORMS, last=end) for end in last)
-        self.decode = decoder(config.hidden, config.dropout)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Map particles (sum of lengths, 4 + scalars) and lengths (jets,) to logits (jets,)."""
@@ -65,13 +61,7 @@ class BoostNetwork(nn.Module):
         x = jets.momenta.permute(2, 0, 1).contiguous()
         squares = (x.new_tensor(FORMS) @ (x * x).flatten(1)).view(len(FORMS), *x.shape[1:])
         scalars = torch.cat([signed_log(squares), jets.scalars.permute(2, 0, 1)[2:]])
-        scalars = self.norm(scalars, jets.mask)
-        h = dense(self.embed, scalars)
-        for block in self.blocks:
-            h, x = block(h, x, scalars, jets.mask, jets.sizes)
-        h = h if jets.mask is None else h * jets.mask
-        out: Tensor = self.decode((h.sum(-1) / jets.sizes).T)[:, 0]
-        return out
+        return self.logits(jets, x, self.norm(scalars, jets.mask))
 
 
 _SMALL = BoostNetConfig(

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hepml_nb.learn import ChannelNorm, FitConfig, dense, others
-from hepml_nb.tagging.lorentz import METRIC, beams, check_momenta, jet_block, signed_log
+from hepml_nb.tagging.lorentz import METRIC, Jets, beams, check_momenta, jet_block, signed_log
 from hepml_nb.tagging.particles import MOMENTA, ParticleTagger
 
-__all__ = ["LGEB", "LorentzNet", "LorentzNetConfig", "LorentzNetwork", "decoder"]
+__all__ = ["LGEB", "BlockNetwork", "LorentzNet", "LorentzNetConfig", "LorentzNetwork"]
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,31 @@ def decoder(hidden: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout), end)
 
 
-class LorentzNetwork(nn.Module):
-    """Blocks on all pairs, the mean of the scalars, a decoder.
+class BlockNetwork(nn.Module):
+    """Embedded scalars, blocks on all pairs, the mean of the scalars over the vectors that there are, a decoder.
+
+    config: has hidden, layers, step and dropout. scalars: per vector. forms: see LGEB.
+    """
+
+    def __init__(self, config: Any, scalars: int, forms: Any = (METRIC,)) -> None:
+        super().__init__()
+        self.embed = nn.Linear(scalars, config.hidden)
+        last = [i == config.layers - 1 for i in range(config.layers)]
+        self.blocks = nn.ModuleList(LGEB(config.hidden, scalars, config.step, forms=forms, last=end) for end in last)
+        self.decode = decoder(config.hidden, config.dropout)
+
+    def logits(self, jets: Jets, x: Tensor, scalars: Tensor) -> Tensor:
+        """Map the momenta x (4, jets, n) and scalars (s, jets, n) of padded jets to logits (jets,)."""
+        h = dense(self.embed, scalars)
+        for block in self.blocks:
+            h, x = block(h, x, scalars, jets.mask, jets.sizes)
+        h = h if jets.mask is None else h * jets.mask
+        out: Tensor = self.decode((h.sum(-1) / jets.sizes).T)[:, 0]
+        return out
+
+
+class LorentzNetwork(BlockNetwork):
+    """LorentzNet's blocks on the particles and, where there are any, the beams.
 
     Scalars of a vector: signed_log(m^2) in the place of its kind, beam or particle. The mean is over the vectors that
     there are (the released code divides by the padded length, so that a score depended on its batch), and one logit
@@ -121,13 +144,8 @@ class LorentzNetwork(nn.Module):
     references: Tensor | None
 
     def __init__(self, config: LorentzNetConfig) -> None:
-        super().__init__()
-        scalars = 2 + len(config.features) - 4
+        super().__init__(config, 2 + len(config.features) - 4)
         self.register_buffer("references", beams(1.0) if config.beams else None)
-        self.embed = nn.Linear(scalars, config.hidden)
-        last = [i == config.layers - 1 for i in range(config.layers)]
-        self.blocks = nn.ModuleList(LGEB(config.hidden, scalars, config.step, last=end) for end in last)
-        self.decode = decoder(config.hidden, config.dropout)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Map particles (sum of lengths, 4 + scalars) and lengths (jets,) to logits (jets,)."""
@@ -135,13 +153,7 @@ class LorentzNetwork(nn.Module):
         x = jets.momenta.permute(2, 0, 1).contiguous()
         mass = signed_log((x * x * x.new_tensor(METRIC)[:, None, None]).sum(0))
         scalars = jets.scalars.permute(2, 0, 1)
-        scalars = torch.cat([scalars[:2] * mass, scalars[2:]])
-        h = dense(self.embed, scalars)
-        for block in self.blocks:
-            h, x = block(h, x, scalars, jets.mask, jets.sizes)
-        h = h if jets.mask is None else h * jets.mask
-        out: Tensor = self.decode((h.sum(-1) / jets.sizes).T)[:, 0]
-        return out
+        return self.logits(jets, x, torch.cat([scalars[:2] * mass, scalars[2:]]))
 
 
 _SMALL = LorentzNetConfig(
