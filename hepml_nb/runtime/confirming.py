@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hepml_nb.core import atomic_write, cache_dir, content_hash, lock, progress
+from hepml_nb.core import atomic_write, progress
 from hepml_nb.runtime import sweep as sweeps
 
 __all__ = ["confirm"]
@@ -49,7 +49,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
 def _renew(spec: sweeps.Spec, points: set[str]) -> None:
     """Give the latest rows of these points the key of today's code."""
     now = sweeps._base_key(spec)
-    with lock(cache_dir() / "sweeps" / f"{content_hash(str(spec.rows_path.resolve()))}.lock"):
+    with sweeps._locked(spec.rows_path):
         latest = sweeps._latest(spec.rows_path)
         for name in points & set(latest):
             latest[name]["key"] = sweeps._key(now, latest[name]["point"])

@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -299,10 +300,15 @@ def _latest(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _locked(path: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a file of rows while it is written."""
+    return lock(cache_dir() / "sweeps" / f"{content_hash(str(path.resolve()))}.lock")
+
+
 def _append(path: Path, row: Mapping[str, Any]) -> None:
     """Append one line, whole and flushed; a torn line before it is ended first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with lock(cache_dir() / "sweeps" / f"{content_hash(str(path.resolve()))}.lock"), path.open("a+b") as stream:
+    with _locked(path), path.open("a+b") as stream:
         stream.seek(0, os.SEEK_END)
         torn = False
         if stream.tell() > 0:
