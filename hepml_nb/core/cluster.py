@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,7 +30,9 @@ def client(address: str | None = None, workers: int | None = None) -> Iterator[A
     cluster: Any = None
     if address is None:
         here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}  # None would mean port 8787, on all of them
-        cluster = distributed.LocalCluster(n_workers=n, threads_per_worker=1, **here)
+        share = str(max(cores() // n, 1))  # torch threads of more workers than one would wait for each other's cores
+        env = {"HEPML_NB_THREADS": os.environ.get("HEPML_NB_THREADS", share)}
+        cluster = distributed.LocalCluster(n_workers=n, threads_per_worker=1, env=env, **here)
     elif address == "gateway":
         cluster = _package("dask_gateway", "pip install dask-gateway").Gateway().new_cluster()
         cluster.scale(n)

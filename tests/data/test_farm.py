@@ -12,7 +12,7 @@ import awkward as ak
 import psutil
 import pytest
 
-from hepml_nb.core import RunError, client
+from hepml_nb.core import RunError, client, cores, threads
 from hepml_nb.data.farm import Chunk, make, read_chunk
 
 from .conftest import Toy
@@ -117,6 +117,8 @@ def test_a_dask_cluster_makes_the_same_bytes(cache: Path, tmp_path: Path, monkey
     said: list[str] = []
     with client(workers=2) as cluster:
         records = make(pieces, say=said.append, client=cluster)
+        share = cluster.submit(threads).result()
+    assert share == max(cores() // 2, 1)  # threads of two workers that wait for each other's cores take fourfold
     assert [record["n"] for record in records] == [50, 50, 50]
     assert said[-1].startswith("3/3 chunks")
     made = [chunk.path.read_bytes() for chunk in pieces]
