@@ -1,0 +1,11 @@
+"""The public names of unfolding and the modules that define them; read by the type checker and, lazily, at run time."""
+
+from .base import Events as Events
+from .base import Unfolder as Unfolder
+from .registry import make as make
+from .registry import method as method
+from .registry import methods as methods
+from .sample import Measured as Measured
+from .sample import Simulation as Simulation
+from .spectrum import Spectrum as Spectrum
+from .spectrum import histogram as histogram
