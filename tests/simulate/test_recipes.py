@@ -83,3 +83,9 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
         recipe("jets")(1, proces="qcd")
     with pytest.raises(NotFound, match="no process"):
         recipe("jets")(1, process="higgs")
+
+
+def test_the_tune_is_all_that_tells_tuned_jets_from_the_others() -> None:
+    made = {tune: recipe("jets_of_tune")(20, seed=4, tune=tune)[0] for tune in (14, 21)}
+    assert ak.array_equal(made[14], recipe("jets")(20, seed=4)[0])
+    assert not ak.array_equal(made[14].pt, made[21].pt)

@@ -31,21 +31,22 @@ def jet_sample(
     matched_only: bool,
     gen: bool,
     mpi: bool,
+    tune: int = 14,
 ) -> tuple[Any, dict[str, float]]:
     """Return `n` jets of one class in the jets schema (see `jets.FIELDS`) and counters of how they came about.
 
     Pythia events at 14 TeV pass the detector; anti-kT R = 0.8 jets among the two hardest of their event, with `pt` in
     the window (GeV) and |eta| < 2, are kept. Jets of tops and Ws must have the parent within 0.8; with `matched_only`
     all its decay quarks too, as in the public top-tagging set (arXiv:1902.09914). `gen` adds the jet before the
-    detector. The preselection loses about 1 % of the jets; without `matched_only` it has no upper edge, so that the
-    counted matched fraction is unbiased.
+    detector; `tune` is Pythia's number of a tune (14 is Monash). The preselection loses about 1 % of the jets; without
+    `matched_only` it has no upper edge, so that the counted matched fraction is unbiased.
     """
     if process not in PROCESSES:
         raise NotFound(f"there is no process {process!r}{suggest(process, PROCESSES)}")
     low, high = float(pt[0]), float(pt[1])
     heavy = process in ("top", "w")
     hard, preselect = _windows(process, low, high, matched_only)
-    generator = Pythia(process, seed=seed, mpi=mpi, pthat=hard, preselect=preselect)
+    generator = Pythia(process, seed=seed, mpi=mpi, pthat=hard, preselect=preselect, tune=tune)
     response, noise = detector.Detector(), rng(seed, "detector")
     kept: list[Any] = []
     counters: dict[str, float] = {"events": 0, "jets_in_window": 0, "near": 0, "matched": 0}
