@@ -13,7 +13,9 @@ _U = "hepml_nb.unfolding."
 _METHODS: tuple[Method, ...] = (
     Method("inversion", _U + "inversion:Inversion", "1611.01927", ("S2/33",), "Matrix inversion, least squares"),
     Method("ibu", _U + "ibu:Ibu", "1105.1160", ("S0/66", "S2/33"), "D'Agostini's iterative Bayesian unfolding"),
-    Method("tikhonov", _U + "tikhonov:Tikhonov", "hep-ph/9509307", ("S2/33",), "Least squares with a price on curvature"),
+    Method(
+        "tikhonov", _U + "tikhonov:Tikhonov", "hep-ph/9509307", ("S2/33",), "Least squares, curvature has a price"
+    ),
     Method("likelihood", _U + "likelihood:Likelihood", "1611.01927", ("S2/33",), "Poisson likelihood through pyhf"),
 )
 _REGISTRY = Registry("unfolding method", _METHODS)
