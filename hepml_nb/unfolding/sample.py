@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepml_nb.core import InputError, suggest
+from hepml_nb.unfolding.sets import check_sets
 
 __all__ = ["Floats", "Measured", "Simulation", "place"]
 
@@ -24,6 +25,7 @@ class Simulation:
     zero or negative where the generator says so, in events of the measured luminosity. pass_gen, pass_sim: (n,) bool,
     whether the event is selected on that side: not pass_sim is an inefficiency, not pass_gen a fake. Values on a side
     where an event does not pass become NaN, so that no method can look at them.
+    gen_sets, sim_sets: particles of the same events, `sets.Sets`, for methods that look at them.
     Raises InputError for unequal lengths, NaN where an event passes, NaN or infinite weights, no event on both sides.
     """
 
@@ -34,6 +36,8 @@ class Simulation:
     pass_sim: Any = None
     names: tuple[str, ...] = ()
     sim_names: tuple[str, ...] = field(default=())
+    gen_sets: Any = None
+    sim_sets: Any = None
 
     def __post_init__(self) -> None:
         gen, sim = _table(self.gen, "gen"), _table(self.sim, "sim")
@@ -49,6 +53,8 @@ class Simulation:
             )
         names = _names(self.names, gen.shape[1], "names")
         sim_names = _names(self.sim_names or (names if gen.shape[1] == sim.shape[1] else ()), sim.shape[1], "sim_names")
+        for name in ("gen_sets", "sim_sets"):
+            object.__setattr__(self, name, check_sets(getattr(self, name), n, name))
         for name, value in (values | passes | {"weights": weights, "names": names, "sim_names": sim_names}).items():
             object.__setattr__(self, name, value)
 
@@ -66,13 +72,16 @@ class Measured:
     """Measured events, one per row: sim (m, l) or (m,) in the columns of `Simulation.sim`, with weights (m,).
 
     background: (b, l), simulated events of other processes that the selection lets through, with background_weights
-    (b,) in events of the measured luminosity; methods subtract them. Raises InputError as `Simulation` does.
+    (b,) in events of the measured luminosity; methods subtract them. sets, background_sets: particles of the same
+    events, as in `Simulation`. Raises InputError as `Simulation` does.
     """
 
     sim: Any
     weights: Any = None
     background: Any = None
     background_weights: Any = None
+    sets: Any = None
+    background_sets: Any = None
 
     def __post_init__(self) -> None:
         sim = _table(self.sim, "sim")
@@ -83,6 +92,8 @@ class Measured:
         _equal_lengths({"background": background, "background_weights": self.background_weights})
         for name, value in (("sim", sim), ("background", background)):
             object.__setattr__(self, name, _hidden(value, np.ones(len(value), bool), name))
+        for name, n in (("sets", len(sim)), ("background_sets", len(background))):
+            object.__setattr__(self, name, check_sets(getattr(self, name), n, name))
         for name, n in (("weights", len(sim)), ("background_weights", len(background))):
             object.__setattr__(self, name, _weights(getattr(self, name), n, name))
 
