@@ -17,6 +17,10 @@ _METHODS: tuple[Method, ...] = (
         "tikhonov", _U + "tikhonov:Tikhonov", "hep-ph/9509307", ("S2/33",), "Least squares, curvature has a price"
     ),
     Method("likelihood", _U + "likelihood:Likelihood", "1611.01927", ("S2/33",), "Poisson likelihood through pyhf"),
+    Method("unifold", _U + "multifold:UniFold", "1911.09107", ("S0/66",), "OmniFold on one observable, with trees"),
+    Method("multifold", _U + "multifold:MultiFold", "1911.09107", ("S0/66", "S1/54"), "OmniFold on all, with trees"),
+    Method("multifold-net", _U + "network:MultiFoldNet", "1911.09107", ("S0/66",), "OmniFold on all, with networks"),
+    Method("omnifold", _U + "omnifold:OmniFold", "1911.09107", ("S0/36", "S1/54"), "OmniFold on the particles"),
 )
 _REGISTRY = Registry("unfolding method", _METHODS)
 

@@ -20,18 +20,18 @@ Indices = npt.NDArray[np.int64]
 @dataclass(frozen=True)
 class TreesConfig(LoopConfig):
     """trees: of each ratio. learning_rate: share of each tree that is taken. leaves, min_leaf, l2: as scikit-learn's
-    max_leaf_nodes, min_samples_leaf, l2_regularization. bins: per observable, at most 255."""
+    max_leaf_nodes, min_samples_leaf, l2_regularization. max_bins: per observable, at most 255."""
 
     trees: int = 100
     learning_rate: float = 0.1
     leaves: int = 31
     min_leaf: int = 20
     l2: float = 0.0
-    bins: int = 255
+    max_bins: int = 255
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        limits = {"trees": (1, 10**5), "leaves": (2, 10**4), "min_leaf": (1, 10**9), "bins": (2, 255)}
+        limits = {"trees": (1, 10**5), "leaves": (2, 10**4), "min_leaf": (1, 10**9), "max_bins": (2, 255)}
         for name, (least, most) in limits.items():
             if not least <= getattr(self, name) <= most:
                 raise InputError(f"{name}={getattr(self, name)!r}; expected {least} to {most}.")
@@ -51,7 +51,7 @@ class TreeRatio:
         from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
 
         self.config, self.threads = config, threads()
-        self.mapper: Any = _BinMapper(n_bins=config.bins + 1, random_state=seed % 2**32, n_threads=self.threads)
+        self.mapper: Any = _BinMapper(n_bins=config.max_bins + 1, random_state=seed % 2**32, n_threads=self.threads)
         self.binned = self.mapper.fit_transform(np.ascontiguousarray(x, dtype=np.float64))
 
     def learn(self, train: Indices, val: Indices, w0: Floats, w1: Floats, seed: int) -> Floats:

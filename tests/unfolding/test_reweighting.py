@@ -182,7 +182,7 @@ def test_weights_that_leave_nothing_are_refused():
         measured_weights(Measured(np.zeros(8), background=np.zeros(9)))
 
 
-@pytest.mark.parametrize("change", [{"iterations": -1}, {"folds": 1}, {"ensemble": 0}, {"clip": 0.5}, {"bins": 300}])
+@pytest.mark.parametrize("change", [{"iterations": -1}, {"folds": 1}, {"ensemble": 0}, {"clip": 0.5}, {"max_bins": 300}])
 def test_bad_settings_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):
         replace(QUICK, **change)
