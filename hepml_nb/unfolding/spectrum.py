@@ -30,8 +30,7 @@ class Spectrum:
     def __post_init__(self) -> None:
         values, edges = np.asarray(self.values, float), np.asarray(self.edges, float)
         covariance = np.asarray(self.covariance, float)
-        if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
-            raise InputError(f"edges={edges!r} are no bin edges; expected at least two rising numbers.")
+        _must_rise(edges)
         b = len(edges) - 1
         if values.shape != (b,) or covariance.shape != (b, b):
             raise InputError(
@@ -65,15 +64,23 @@ class Spectrum:
         return filled
 
 
+def _must_rise(edges: Floats) -> None:
+    if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
+        raise InputError(f"edges={edges!r} are no bin edges; expected at least two rising numbers.")
+
+
 def histogram(
     values: npt.ArrayLike, edges: npt.ArrayLike, weights: npt.ArrayLike | None = None, observable: str = ""
 ) -> Spectrum:
     """Return the spectrum of independent weighted events: values (n,), NaN for those that are left out.
 
-    The covariance is diagonal, the sum of squared weights: the statistics of these events and nothing else.
+    The covariance is diagonal, the sum of squared weights: the statistics of these events and nothing else. Raises
+    InputError where edges do not rise.
     """
+    edges = np.asarray(edges, float)
+    _must_rise(edges)
     x = np.asarray(values, float)
     w = np.ones(len(x)) if weights is None else np.asarray(weights, float)
     keep = np.isfinite(x)
-    counts, squares = (np.histogram(x[keep], np.asarray(edges, float), weights=one[keep])[0] for one in (w, w**2))
+    counts, squares = (np.histogram(x[keep], edges, weights=one[keep])[0] for one in (w, w**2))
     return Spectrum(counts, edges, np.diag(squares), observable)

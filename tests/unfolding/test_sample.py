@@ -65,3 +65,5 @@ def test_density_has_unit_area_and_no_error_on_it():
 def test_a_spectrum_refuses_edges_that_fall():
     with pytest.raises(InputError, match="rising"):
         Spectrum([1, 2], [0, 2, 1], np.eye(2))
+    with pytest.raises(InputError, match="rising"):
+        histogram([1.0, 2.0], [0, 2, 1])
