@@ -39,6 +39,7 @@ class Unfolder(ABC):
     name: ClassVar[str]
     configs: ClassVar[Mapping[str, Any]]
     deterministic: ClassVar[bool] = False  # the seed changes nothing
+    losses: ClassVar[bool] = True  # knows missed events and fakes; `fit` refuses them otherwise
 
     def __init__(self, config: Any = None) -> None:
         self.config = self.configs["paper"] if config is None else config
@@ -47,12 +48,19 @@ class Unfolder(ABC):
     def fit(self, simulation: Simulation, measured: Measured, seed: int = 0, *, untrained: bool = False) -> Self:
         """Unfold; return self. untrained=True takes no step: the spectrum is then the simulation's (the prior).
 
-        Raises InputError where measured and simulated events have different columns.
+        Raises InputError where measured and simulated events have different columns, or where simulated events are
+        lost or fakes and the method knows none (`losses`).
         """
         if measured.sim.shape[1] != simulation.sim.shape[1]:
             raise InputError(
                 f"measured events have {measured.sim.shape[1]} columns, simulated ones have {simulation.sim.shape[1]} "
                 f"({', '.join(simulation.sim_names)}); give both the same observables after the detector."
+            )
+        one_sided = int((~simulation.pass_gen | ~simulation.pass_sim).sum())
+        if one_sided and not self.losses:
+            raise InputError(
+                f"{self.name} knows neither losses nor fakes, and {one_sided} of {len(simulation)} simulated events "
+                "pass on one side only; take a method that does, or the events that pass on both sides."
             )
         self._fit(simulation, measured, seed, untrained)
         self._ready = True

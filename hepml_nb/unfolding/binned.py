@@ -40,7 +40,6 @@ class Binned(Unfolder):
     statistics of the measured events and their background, and those of the simulation.
     """
 
-    losses: ClassVar[bool] = True  # counts fakes and missed events
     deterministic: ClassVar[bool] = True
     response: Response
     counts: Counts

@@ -42,8 +42,9 @@ def gaussian(
     problem: GaussianProblem | None = None,
     closure: bool = False,
     losses: bool = False,
+    measured_events: int | None = None,
 ) -> Problem:
-    """Return n simulated and n measured events of a Gaussian problem (None: `gaussian_problem(dimensions)`).
+    """Return n simulated events and n, or `measured_events`, of nature (problem=None: `gaussian_problem(dimensions)`).
 
     closure: nature is the simulation, drawn anew. losses: events count before the detector if their first coordinate
     lies above -1, and are seen if the first measured one does, 9 times of 10; so some are missed, and some that are
@@ -53,11 +54,11 @@ def gaussian(
     if closure:
         exact = GaussianProblem(exact.simulation, exact.simulation, exact.matrix, exact.offset, exact.smearing)
     gen, sim = exact.simulate(n, seed)
-    measured, truth = exact.measure(n, seed)
+    measured, truth = exact.measure(n if measured_events is None else measured_events, seed)
     if not losses:
         return Problem(Simulation(gen, sim), Measured(measured), truth)
-    found, chance = rng(seed, "gaussian", "losses"), 0.9
-    pass_sim, seen = ((one[:, 0] > -1) & (found.random(n) < chance) for one in (sim, measured))
+    found = rng(seed, "gaussian", "losses")
+    pass_sim, seen = ((one[:, 0] > -1) & (found.random(len(one)) < 0.9) for one in (sim, measured))
     pass_gen, exists = gen[:, 0] > -1, truth[:, 0] > -1
     either = pass_gen | pass_sim
     simulation = Simulation(gen[either], sim[either], pass_gen=pass_gen[either], pass_sim=pass_sim[either])
