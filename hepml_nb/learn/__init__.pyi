@@ -5,6 +5,14 @@ from .batches import SetBatches as SetBatches
 from .batches import jagged_batches as jagged_batches
 from .config import FitConfig as FitConfig
 from .config import learning_rate as learning_rate
+from .diffusion import Diffusion as Diffusion
+from .diffusion import denoise as denoise
+from .diffusion import signal_share as signal_share
+from .flow_matching import FlowMatching as FlowMatching
+from .flow_matching import TimeNetwork as TimeNetwork
+from .flow_matching import integrate as integrate
+from .flows import ConditionalFlow as ConditionalFlow
+from .flows import weighted_mean as weighted_mean
 from .history import Epoch as Epoch
 from .history import History as History
 from .layers import Standardise as Standardise
