@@ -11,6 +11,8 @@ from .sets import Sets as Sets
 from .sets import jet_sets as jet_sets
 from .spectrum import Spectrum as Spectrum
 from .spectrum import histogram as histogram
+from .uncertainty import bootstrap as bootstrap
+from .uncertainty import spectra as spectra
 from .weights_file import UnfoldedWeights as UnfoldedWeights
 from .weights_file import provenance_of as provenance_of
 from .weights_file import read_weights as read_weights

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from hepml_nb.core import InputError, Result, rng
+from hepml_nb.core import InputError, Result, content_hash, rng
 from hepml_nb.unfolding.sample import Floats
 from hepml_nb.unfolding.spectrum import Spectrum, histogram
 
@@ -27,7 +28,7 @@ class Bias:
 
 
 def triangular(
-    spectrum: Spectrum,
+    spectrum: Spectrum | Sequence[Spectrum],
     truth: Truth,
     *,
     weights: npt.ArrayLike | None = None,
@@ -35,38 +36,54 @@ def triangular(
     toys: int = 200,
     seed: int = 0,
     baseline: float | None = None,
+    deterministic: bool = False,
 ) -> Result:
     """Return the triangular discriminator of an unfolded spectrum and the truth, as `stats.triangular` has of samples.
 
-    truth: values (n,) with weights (n,), or a spectrum in the same bins. Both are normalised in the bins; a negative
-    bin, which an inversion may give, counts with its size. error: toys of the spectrum's covariance and the truth's,
-    less the noise that they have twice. floor: what the same number of events would score if they had been measured
-    without a detector. n: the events of the spectrum or the truth, whichever are fewer.
+    spectrum: one, or one per training of the same events. truth: values (n,) with weights (n,), or a spectrum in the
+    same bins. Both are normalised in the bins; a negative bin, which an inversion may give, counts with its size.
+    error: toys of the spectrum's covariance and the truth's, less the noise that they have twice, and the spread of
+    trainings. floor: what the same number of events would score if they had been measured without a detector. n: the
+    events of the spectrum or the truth, whichever are fewer. replicas serve claims against results with the same truth;
+    the spectra's fluctuations are drawn independently, so that what methods share makes their claims only stronger.
     Raises InputError for other bins, or a spectrum whose sum is not positive. Source: arXiv:1911.09107.
     """
-    exact = _truth(spectrum, truth, weights)
+    several = [spectrum] if isinstance(spectrum, Spectrum) else list(spectrum)
+    if not several:
+        raise InputError("there is no spectrum to judge; give one, or one per training.")
+    exact = _truth(several[0], truth, weights)
+    generator = rng(seed, "triangular", "truth")
+    of_truth = _noise(exact.covariance, toys, generator)
+    found = [_judged(_same_bins(one, exact), exact, of_truth, seed) for one in several]
+    values, noise, replicas = (np.array([one[k] for one in found]) for k in range(3))
+    shape = np.maximum(exact.values, 0) / exact.values.sum() * several[0].values.sum()
+    counted = generator.poisson(shape, (toys, len(shape))).astype(float)
+    counted[counted.sum(axis=1) == 0] = shape
+    size = exact.values.sum() ** 2 / max(np.trace(exact.covariance), 1e-300)
+    spread = values.var(ddof=1) / len(values) if len(values) > 1 else 0.0
+    return Result(
+        value=scale * float(values.mean()),
+        error=scale * float(np.sqrt(noise.mean() + spread)),
+        n=int(min(several[0].values.sum(), size)),
+        floor=scale * float(_distance(counted, exact.values + of_truth).mean()),
+        baseline=baseline,
+        better="lower",
+        definition=f"triangular discriminator x {scale:g}, {len(shape)} bins",
+        seeds=0 if deterministic else len(several),
+        replicas=scale * replicas,
+        pairing=content_hash([exact.values.tolist(), exact.edges.tolist(), toys, seed, scale]),
+    )
+
+
+def _judged(spectrum: Spectrum, exact: Spectrum, of_truth: Floats, seed: int) -> tuple[float, float, Floats]:
+    """Return the discriminator of one spectrum, its variance, and toys (toys,) of it."""
     p, q = spectrum.values, exact.values
     if p.sum() <= 0 or q.sum() <= 0:
         raise InputError(f"the spectra sum to {p.sum():g} and {q.sum():g}; the triangular discriminator needs events.")
-    generator = rng(seed, "triangular", "spectrum")
-    of_p, of_q = (_noise(one.covariance, toys, generator) for one in (spectrum, exact))
-    replicas = scale * _distance(p + of_p, q + of_q)
-    shape = q / q.sum() * p.sum()
-    alike = scale * _distance(shape + of_p, q + of_q)
-    counted = generator.poisson(np.maximum(shape, 0), (toys, len(p))).astype(float)
-    counted[counted.sum(axis=1) == 0] = shape
-    perfect = scale * _distance(counted, q + of_q)
-    noise = alike.var(ddof=1)
-    size = q.sum() ** 2 / max(np.trace(exact.covariance), 1e-300)
-    return Result(
-        value=float(scale * _distance(p[None], q[None])[0]),
-        error=float(np.sqrt(max(replicas.var(ddof=1) - 2 * noise, noise))),
-        n=int(min(p.sum(), size)),
-        floor=float(perfect.mean()),
-        baseline=baseline,
-        better="lower",
-        definition=f"triangular discriminator x {scale:g}, {len(p)} bins",
-    )
+    noise = _noise(spectrum.covariance, len(of_truth), rng(seed, "triangular", p.tobytes().hex()))
+    replicas = _distance(p + noise, q + of_truth)
+    alike = _distance(q / q.sum() * p.sum() + noise, q + of_truth).var(ddof=1)
+    return float(_distance(p[None], q[None])[0]), float(max(replicas.var(ddof=1) - 2 * alike, alike)), replicas
 
 
 def bias(spectrum: Spectrum, truth: Truth, *, weights: npt.ArrayLike | None = None) -> Bias:
@@ -134,10 +151,15 @@ def linearity(true: npt.ArrayLike, found: npt.ArrayLike, errors: npt.ArrayLike) 
 def _truth(spectrum: Spectrum, truth: Truth, weights: npt.ArrayLike | None) -> Spectrum:
     if not isinstance(truth, Spectrum):
         return histogram(truth, spectrum.edges, weights)
+    _same_bins(spectrum, truth)
+    return truth
+
+
+def _same_bins(spectrum: Spectrum, truth: Spectrum) -> Spectrum:
     if not np.array_equal(truth.edges, spectrum.edges):
         raise InputError(f"the truth has {len(truth.values)} bins and other edges than the spectrum's "
                          f"{len(spectrum.values)}; compare in the same bins.")  # fmt: skip
-    return truth
+    return spectrum
 
 
 def _noise(covariance: Floats, toys: int, generator: np.random.Generator) -> Floats:

@@ -29,6 +29,21 @@ def test_spectra_of_one_truth_score_the_floor():
     assert np.mean([s.value for s in scores]) == pytest.approx(np.mean([s.floor for s in scores]), rel=0.25)
 
 
+def test_claims_compare_spectra_with_one_truth():
+    generator = rng(3, "judge")
+    truth = generator.normal(0, 1, 20_000)
+    near, far = (histogram(generator.normal(shift, 1, 5000), EDGES) for shift in (0.05, 0.4))
+    one, two = (triangular(s, truth, deterministic=True) for s in (near, far))
+    assert stats.claim("near beats far", one, two).outcome == "holds"
+    assert stats.claim("near beats itself", one, one).outcome == "consistent"
+    three = triangular([near, near, far], truth)
+    assert three.seeds == 3
+    assert three.error > one.error
+    assert three.value == pytest.approx((2 * one.value + two.value) / 3)
+    with pytest.raises(InputError, match="no spectrum"):
+        triangular([], truth)
+
+
 def test_a_negative_bin_counts_with_its_size():
     truth = Spectrum([1, 1], [0, 1, 2], np.eye(2) * 1e-6)
     assert triangular(Spectrum([30, -10], [0, 1, 2], np.eye(2)), truth).value == pytest.approx(750)
