@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hepml_nb.core import InputError, suggest
-from hepml_nb.learn.flow_matching import TimeNetwork
+from hepml_nb.learn.flow_matching import TimeNetwork, validation_noise
 from hepml_nb.learn.flows import check_rows, weighted_mean
 from hepml_nb.learn.layers import Standardise
 
@@ -82,8 +82,10 @@ class Diffusion(nn.Module):
         x: (n, features); context: (n, context); weights (n,): see `weighted_mean`. Draws from torch's generator.
         """
         clean = self.x_scale(check_rows(x, self.features, "x"))
-        step = torch.randint(1, len(self.share), (len(clean),), device=clean.device)
-        share, noise = self.share[step][:, None], torch.randn_like(clean)
+        given, where = validation_noise(self, clean), clean.device
+        step = torch.randint(1, len(self.share), (len(clean),), generator=given, device=where)
+        noise = torch.randn(clean.shape, generator=given, dtype=clean.dtype, device=where)
+        share = self.share[step][:, None]
         told = self.noise(share.sqrt() * clean + (1 - share).sqrt() * noise, step, context)
         return weighted_mean((told - noise).square().mean(1), weights)
 

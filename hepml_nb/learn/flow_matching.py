@@ -14,7 +14,7 @@ from hepml_nb.core import InputError, suggest
 from hepml_nb.learn.flows import check_rows, weighted_mean
 from hepml_nb.learn.layers import Standardise
 
-__all__ = ["FlowMatching", "OdeMethod", "TimeNetwork", "integrate"]
+__all__ = ["FlowMatching", "OdeMethod", "TimeNetwork", "integrate", "validation_noise"]
 
 OdeMethod = Literal["euler", "midpoint", "rk4"]
 
@@ -88,11 +88,15 @@ class FlowMatching(nn.Module):
         """Return the mean squared distance of the network from the velocity of random points on random lines.
 
         x, source: (n, features); context: (n, context); weights (n,): see `weighted_mean`. Noise and times come from
-        torch's generator.
+        torch's generator, in validation from one that starts anew.
         """
         x1 = self.x_scale(check_rows(x, self.features, "x"))
-        x0 = torch.randn_like(x1) if source is None else self.x_scale(check_rows(source, self.features, "source"))
-        t = torch.rand(len(x1), dtype=x1.dtype, device=x1.device)
+        given, like = validation_noise(self, x1), {"dtype": x1.dtype, "device": x1.device}
+        if source is None:
+            x0 = torch.randn(x1.shape, generator=given, **like)
+        else:
+            x0 = self.x_scale(check_rows(source, self.features, "source"))
+        t = torch.rand(len(x1), generator=given, **like)
         start = 1 - self.sigma_min
         place = (1 - start * t[:, None]) * x0 + t[:, None] * x1
         distance = self.network(place, t, _context(context, x1)) - (x1 - start * x0)
@@ -124,6 +128,14 @@ class FlowMatching(nn.Module):
             x0 = self.x_scale(check_rows(source, self.features, "source"))
         end = integrate(lambda x, t: self.velocity(x, t, given), x0, steps=steps, method=method)[-1]
         return end * self.x_scale.scale + like
+
+
+def validation_noise(model: nn.Module, x: Tensor, stream: int = 0) -> torch.Generator | None:
+    """Return None where the model trains, for torch's own generator; else one that always starts alike.
+
+    A loss that draws new noise in every epoch would make early stopping choose the luckiest epoch, not the best.
+    """
+    return None if model.training else torch.Generator(x.device).manual_seed(stream)
 
 
 def integrate(

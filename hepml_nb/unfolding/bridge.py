@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from hepml_nb.core import InputError
-from hepml_nb.learn import FitConfig, FlowMatching
-from hepml_nb.learn.flow_matching import OdeMethod
-from hepml_nb.unfolding.generative import GenerativeConfig, GenerativeUnfolder
+from hepml_nb.learn import FitConfig, FlowMatching, integrate
+from hepml_nb.learn.flow_matching import OdeMethod, validation_noise
+from hepml_nb.unfolding.generative import BridgeUnfolder, GenerativeConfig
 
 __all__ = ["ConditionalDiDi", "DiDi", "DiDiConfig"]
 
@@ -54,14 +54,18 @@ class _Bridge(FlowMatching):
         self, x: Tensor, context: Tensor | None = None, weights: Tensor | None = None, source: Tensor | None = None
     ) -> Tensor:
         """Return the loss of flow matching from the pair's own source."""
-        return super().loss(x, context if self.told else None, weights, self.start(source))
+        return super().loss(x, context if self.told else None, weights, self.start(source, validate=True))
 
-    def start(self, source: Tensor | None) -> Tensor | None:
-        """Return the source with its noise."""
-        return source if source is None else source + self.noise * torch.randn_like(source)
+    def start(self, source: Tensor | None, validate: bool = False) -> Tensor | None:
+        """Return the source with its noise; validate: the same noise whenever the model does not train."""
+        if source is None or self.noise == 0:
+            return source
+        given = validation_noise(self, source, stream=1) if validate else None
+        noise = torch.randn(source.shape, generator=given, dtype=source.dtype, device=source.device)
+        return source + self.noise * noise
 
 
-class DiDi(GenerativeUnfolder):
+class DiDi(BridgeUnfolder):
     """Direct Diffusion (arXiv:2311.17175): flow matching with the paired sim in the place of noise, and no condition.
 
     The velocity at a point is the mean over all pairs that pass there, so the flow carries the distribution of sim
@@ -71,7 +75,6 @@ class DiDi(GenerativeUnfolder):
 
     name = "didi"
     posterior_draws: ClassVar[bool] = False
-    bridges: ClassVar[bool] = True
     configs: ClassVar[Mapping[str, Any]] = {
         "paper": DiDiConfig(draws=1),
         "small": DiDiConfig(
@@ -82,17 +85,19 @@ class DiDi(GenerativeUnfolder):
     def _network(self, features: int, context: int) -> _Bridge:
         return _Bridge(self.config, features, context)
 
-    def _draw(self, model: Any, context: Tensor, source: Tensor) -> Tensor:
-        given = context if self.config.conditional else len(context)
-        drawn: Tensor = model.sample(given, model.start(source), steps=self.config.steps, method=self.config.method)
-        return drawn
+    def _path(self, model: Any, context: Tensor, source: Tensor) -> list[Tensor]:
+        told = context if self.config.conditional else None
+        start = model.x_scale(model.start(source))
+        steps, method = self.config.steps, self.config.method
+        path = integrate(lambda x, t: model.velocity(x, t, told), start, steps=steps, method=method)
+        return [x * model.x_scale.scale + model.x_scale.mean for x in path]
 
 
 class ConditionalDiDi(DiDi):
-    """The conditional bridge of arXiv:2411.02495 (S0/64): told where it began, it keeps p(gen | sim).
+    """A conditional bridge in the sense of arXiv:2411.02495 (S0/64): told where it began, it keeps p(gen | sim).
 
-    The start is the measured event with noise around it, so that one event has many paths; given the event, flow
-    matching from that normal density to gen is exact as it is from pure noise, with a shorter way to go.
+    Here the start is the measured event with normal noise around it, so that one event has many paths; given the event,
+    flow matching from that density to gen is exact as it is from pure noise, with a shorter way to go.
     """
 
     name = "conditional-didi"

@@ -49,7 +49,7 @@ class CDDPM(GenerativeUnfolder):
 
     The posterior of an event depends on the spectrum that it comes from. Trained on many physics processes, and told
     with each event the moments of its process's measured distribution, the network learns that dependence, and
-    unfolds a new one with the moments of its own data. The paper trains on processes of different generators; here they
+    unfolds a new one with the moments of its own data. The paper trains on samples of several processes; here they
     are made of the one simulation, by weights exp(a z + b z^2) with random a and b in each standardised observable
     before the detector. What lies outside of their span (a new shape) stays prior dependent.
     """

@@ -120,7 +120,8 @@ class CGAN(GenerativeUnfolder):
 
     Generator and discriminator both see the measured event. In the ideal the generator draws from p(gen | sim); in
     practice no loss tells how near it is, and the two may circle around each other: kept for history, and to be
-    compared. The slope of the discriminator is held down as in the paper. The paper adds a loss on the masses of resonances, which has no place in these observables.
+    compared. The slope of the discriminator is held down as in the paper, whose loss on the masses of resonances has no
+    place in these observables.
     History: train_loss is the generator's, val_loss the discriminator's (2 log 2 = 1.39 where it can only guess).
     """
 

@@ -22,7 +22,7 @@ from hepml_nb.unfolding.sample import Floats, Measured, Simulation, place
 from hepml_nb.unfolding.spectrum import Spectrum
 from hepml_nb.unfolding.trees import TreeRatio, TreesConfig
 
-__all__ = ["GenerativeConfig", "GenerativeUnfolder", "Rows"]
+__all__ = ["BridgeUnfolder", "GenerativeConfig", "GenerativeUnfolder", "Rows"]
 
 Rows = tuple[Floats, ...]
 
@@ -234,3 +234,34 @@ class GenerativeUnfolder(EventUnfolder):
         learnt, asked = np.arange(len(rows)), np.arange(len(rows), len(rows) + len(points))
         both: Sequence[Floats] = [np.concatenate([w, more]) for w in (w0, w1)]
         return ratio.learn(learnt, asked, both[0], both[1], seed)
+
+
+class BridgeUnfolder(GenerativeUnfolder):
+    """A path leads from the measured event itself to gen; a subclass writes `_path` in the place of `_draw`."""
+
+    bridges: ClassVar[bool] = True
+
+    @abstractmethod
+    def _path(self, model: Any, context: Tensor, source: Tensor) -> list[Tensor]:
+        """Return the places (n, k) of the path from the source to gen."""
+
+    def _draw(self, model: Any, context: Tensor, source: Tensor) -> Tensor:
+        return self._path(model, context, source)[-1]
+
+    def paths(self, sim: npt.ArrayLike, seed: int = 0) -> Floats:
+        """Return one path (n, steps + 1, k) for each event (n, l) or (n,) after the detector, in the units of gen.
+
+        It starts at the measured event in gen's place: as many standard deviations from gen's mean as it has from
+        sim's. Raises InputError where the method is untrained.
+        """
+        self._must_be_ready("paths")
+        values = np.asarray(sim, float)
+        values = values[:, None] if values.ndim == 1 else values
+        if self.model is None:
+            raise InputError(f"an untrained {self.name} knows no paths; fit without untrained=True.")
+        given = (self._context(values), self._source(values, rng(seed, "draws")))
+        where = next(self.model.parameters()).device
+        with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), torch.inference_mode():
+            torch.manual_seed(derive_seed(seed, self.name, "paths"))
+            path = self._path(self.model, *(torch.from_numpy(a.astype(np.float32)).to(where) for a in given))
+        return np.stack([self._gen.inverse(x.double().cpu().numpy()) for x in path], axis=1)

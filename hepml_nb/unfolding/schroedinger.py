@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from hepml_nb.core import InputError
 from hepml_nb.learn import FitConfig, Standardise, TimeNetwork, weighted_mean
-from hepml_nb.unfolding.generative import GenerativeConfig, GenerativeUnfolder
+from hepml_nb.learn.flow_matching import validation_noise
+from hepml_nb.unfolding.generative import BridgeUnfolder, GenerativeConfig
 
 __all__ = ["ConditionalSchroedinger", "Schroedinger", "SchroedingerConfig", "SchroedingerNetwork"]
 
@@ -55,13 +56,15 @@ class SchroedingerNetwork(nn.Module):
     def loss(self, x: Tensor, context: Tensor, weights: Tensor, source: Tensor) -> Tensor:
         """Return the mean squared error of the told direction at random points of random bridges (n, features)."""
         x0, x1 = self.x_scale(x), self.x_scale(source)
-        t = torch.rand(len(x0), 1, dtype=x0.dtype, device=x0.device).clamp(min=1e-3)
-        place = (1 - t) * x0 + t * x1 + (self.beta * t * (1 - t)).sqrt() * torch.randn_like(x0)
+        given, where = validation_noise(self, x0), x0.device
+        t = torch.rand(len(x0), 1, generator=given, dtype=x0.dtype, device=where).clamp(min=1e-3)
+        noise = torch.randn(x0.shape, generator=given, dtype=x0.dtype, device=where)
+        place = (1 - t) * x0 + t * x1 + (self.beta * t * (1 - t)).sqrt() * noise
         told = self.network(place, t[:, 0], context[:, : self.told])
         return weighted_mean((told - (place - x0) / (self.beta * t).sqrt()).square().mean(1), weights)
 
     def paths(self, context: Tensor, source: Tensor, steps: int) -> list[Tensor]:
-        """Return the path from the source (n, features) to gen: steps + 1 standardised places, drawn one by one.
+        """Return the path from the source (n, features) to gen: steps + 1 places in gen's units, drawn one by one.
 
         At each place the end x_0 is told, and the next place is drawn from the Brownian bridge between them. The times
         are (i / steps)^2: the last step takes the mean of what is left, and so should have little left.
@@ -73,14 +76,10 @@ class SchroedingerNetwork(nn.Module):
             end = x - (self.beta * t) ** 0.5 * self.network(x, time, context[:, : self.told])
             mean = end + (after / t) * (x - end)
             path.append(mean + (self.beta * after * (t - after) / t) ** 0.5 * torch.randn_like(x))
-        return path
-
-    def sample(self, context: Tensor, source: Tensor, steps: int) -> Tensor:
-        """Return the ends (n, features) of `paths`, in the units of gen."""
-        return self.paths(context, source, steps)[-1] * self.x_scale.scale + self.x_scale.mean
+        return [x * self.x_scale.scale + self.x_scale.mean for x in path]
 
 
-class Schroedinger(GenerativeUnfolder):
+class Schroedinger(BridgeUnfolder):
     """SBUnfold: an image-to-image Schroedinger bridge from the measured event to gen, not told where it began.
 
     The paths forget: a network that sees only where a path is now keeps the distributions at both ends, not which
@@ -90,7 +89,6 @@ class Schroedinger(GenerativeUnfolder):
 
     name = "sbunfold"
     posterior_draws: ClassVar[bool] = False
-    bridges: ClassVar[bool] = True
     configs: ClassVar[Mapping[str, Any]] = {
         "paper": SchroedingerConfig(),
         "small": SchroedingerConfig(
@@ -101,9 +99,9 @@ class Schroedinger(GenerativeUnfolder):
     def _network(self, features: int, context: int) -> SchroedingerNetwork:
         return SchroedingerNetwork(self.config, features, context)
 
-    def _draw(self, model: Any, context: Tensor, source: Tensor) -> Tensor:
-        drawn: Tensor = model.sample(context, source, self.config.steps)
-        return drawn
+    def _path(self, model: Any, context: Tensor, source: Tensor) -> list[Tensor]:
+        path: list[Tensor] = model.paths(context, source, self.config.steps)
+        return path
 
 
 class ConditionalSchroedinger(Schroedinger):
@@ -112,5 +110,5 @@ class ConditionalSchroedinger(Schroedinger):
     name = "conditional-sb"
     posterior_draws: ClassVar[bool] = True
     configs: ClassVar[Mapping[str, Any]] = {
-        key: replace(config, conditional=True, beta=1.0) for key, config in Schroedinger.configs.items()
+        key: replace(config, conditional=True, beta=0.3) for key, config in Schroedinger.configs.items()
     }
