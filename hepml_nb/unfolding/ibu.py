@@ -50,11 +50,18 @@ class Ibu(Binned):
         self.history = steps[:, response.inner]
         return super()._simulation_covariance(response, counts)
 
+    def _values(self, response: Response, counts: Counts) -> Floats:
+        settings = (response.matrix, counts.values, response.truth, self.config.iterations)
+        return np.asarray(iterate(*settings, derivative=False)[0][-1])
 
-def iterate(matrix: Floats, counts: Floats, prior: Floats, iterations: int) -> tuple[Floats, Floats]:
+
+def iterate(
+    matrix: Floats, counts: Floats, prior: Floats, iterations: int, *, derivative: bool = True
+) -> tuple[Floats, Floats]:
     """Return the events (iterations + 1, g) from the prior on, and the derivative (g, s) of the last by the counts.
 
     matrix: (s, g), probability to be seen in bin j given bin i; counts: (s,), may be negative after a subtraction.
+    derivative=False leaves that at 0, which saves most of the time.
     """
     efficiency = matrix.sum(axis=0)
     steps, jacobian = [np.asarray(prior, float)], np.zeros((len(prior), len(counts)))
@@ -62,9 +69,10 @@ def iterate(matrix: Floats, counts: Floats, prior: Floats, iterations: int) -> t
         now = steps[-1]
         seen = matrix @ now
         share = np.divide(matrix, seen[:, None], out=np.zeros_like(matrix), where=seen[:, None] > 0)
-        backwards = (now / efficiency)[:, None] * share.T  # Bayes' theorem: bin j -> bin i, over the efficiency
         ratio = share.T @ counts / efficiency
-        own = np.diag(ratio) - backwards @ (share * counts[:, None])
-        jacobian = backwards + own @ jacobian
+        if derivative:
+            backwards = (now / efficiency)[:, None] * share.T  # Bayes' theorem: bin j -> bin i, over the efficiency
+            own = np.diag(ratio) - backwards @ (share * counts[:, None])
+            jacobian = backwards + own @ jacobian
         steps.append(now * ratio)
     return np.array(steps), jacobian

@@ -84,9 +84,8 @@ class Response:
         return float(np.linalg.cond(self.matrix))
 
     def purity(self) -> Floats:
-        """Return the share (b,) of events seen in a bin, no fakes, that come from it; InputError if edges differ."""
-        square = self._square()
-        return np.asarray(np.diag(square[:, self.inner]) / square.sum(axis=1))
+        """Return the share (b,) of events seen in a bin, fakes too, that come from it; InputError if edges differ."""
+        return np.asarray(np.diag(self._square()[:, self.inner]) / self.content[:-1].sum(axis=1))
 
     def stability(self) -> Floats:
         """Return the share (b,) of seen events of a bin that are seen in it; InputError if edges differ."""
@@ -97,6 +96,11 @@ class Response:
         """Return the expected counts after the detector (s,) of events (g,) before it, fakes in the same share."""
         seen = self.matrix @ np.asarray(truth, float)
         return np.asarray(np.divide(seen, self.genuine, out=np.zeros_like(seen), where=self.genuine > 0))
+
+    def classes(self, gen: Floats) -> npt.NDArray[np.intp]:
+        """Return the bin (n,), from 0 to g - 1, of values before the detector, -1 outside of all and for NaN."""
+        found = _bin(gen, self.edges) + self.inner.start
+        return np.where(np.isnan(gen) | (found < 0) | (found >= len(self.truth)), -1, found)
 
     def counts(self, measured: Measured) -> Counts:
         """Return the measured counts in these bins.
@@ -130,18 +134,21 @@ def response(
 ) -> Response:
     """Return the response of an observable in `bins` (b + 1,) before and `sim_bins` (s + 1,) after the detector.
 
-    sim_bins=None: twice as many bins as before the detector, of equal numbers of simulated events, without bounds.
+    sim_bins=None: twice as many bins as before the detector, each pair with equal numbers of simulated events, as many
+    as its bin before the detector has, and without bounds. (Equal numbers in all would leave tails in one bin.)
     Given edges bound what is seen: events beyond them count as missed. Raises InputError for edges that do not rise, a
     bin before the detector without simulated events, or where none of them is seen.
     """
     name = simulation.names[place(observable, simulation.names)]
-    edges, sim = check_edges(bins, "bins"), simulation.column(name, "sim")
-    sim_edges = _equal_counts(sim[simulation.pass_sim], 2 * (len(edges) - 1), name) if sim_bins is None else None
-    sim_edges = check_edges(sim_bins, "sim_bins") if sim_edges is None else sim_edges
+    edges, gen, sim = check_edges(bins, "bins"), simulation.column(name), simulation.column(name, "sim")
+    both = simulation.pass_gen & simulation.pass_sim
+    if not (both & (gen >= edges[0]) & (gen <= edges[-1])).any():
+        raise InputError(f"no simulated event with {name} in the bins is seen: the efficiency is 0 in all of them.")
+    sim_edges = _halves(gen[both], sim[both], edges, name) if sim_bins is None else check_edges(sim_bins, "sim_bins")
     g, s = len(edges) + 1, len(sim_edges) - 1
     row = _bin(sim, sim_edges)
     row[~simulation.pass_sim | (row < 0) | (row >= s)] = s
-    column = _bin(simulation.column(name), edges) + 1
+    column = _bin(gen, edges) + 1
     column[~simulation.pass_gen] = g
     content, squares, events = (
         np.asarray(np.bincount(row * (g + 1) + column, one, (s + 1) * (g + 1)), float).reshape(s + 1, g + 1)
@@ -180,18 +187,20 @@ def _filled(values: Floats, weights: Floats, edges: Floats) -> tuple[Floats, Flo
     return first, second
 
 
-def _equal_counts(values: Floats, bins: int, name: str) -> Floats:
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
-    if len(edges) < 1 or values.min() == values.max():
-        raise InputError(f"all simulated {name} after the detector are equal; nothing can be unfolded with them.")
-    return np.concatenate([[-np.inf], edges, [np.inf]])
+def _halves(gen: Floats, sim: Floats, edges: Floats, name: str) -> Floats:
+    """Return edges after the detector at the quantiles that those before it have, and one more within each bin."""
+    levels = np.searchsorted(np.sort(gen), edges) / len(gen)
+    levels = np.union1d(levels, (levels[1:] + levels[:-1]) / 2)
+    found = np.unique(np.quantile(sim, levels[(levels > 0) & (levels < 1)]))
+    found = found[(found > sim.min()) & (found < sim.max())]
+    if not len(found):
+        raise InputError(f"the simulated {name} after the detector has no spread; nothing can be unfolded with it.")
+    return np.concatenate([[-np.inf], found, [np.inf]])
 
 
 def _check_filled(content: Floats, edges: Floats, name: str) -> None:
     """Refuse bins that the simulation leaves empty before the detector, or of which it sees nothing; (s + 1, b)."""
     truth, seen = content.sum(axis=0), content[:-1].sum(axis=0)
-    if (seen <= 0).all() and truth.sum() > 0:
-        raise InputError(f"no simulated event with {name} in the bins is seen: the efficiency is 0 in all of them.")
     for bad, words in ((truth <= 0, "holds no simulated events"), (seen <= 0, "has efficiency 0")):
         if bad.any():
             i = int(np.argmax(bad))
