@@ -18,3 +18,5 @@ from .taggers import ConformanceError as ConformanceError
 from .taggers import check_tagger as check_tagger
 from .toys import toy_jets as toy_jets
 from .toys import without as without
+from .unfolders import UNFOLDER_CHECKS as UNFOLDER_CHECKS
+from .unfolders import check_unfolder as check_unfolder
