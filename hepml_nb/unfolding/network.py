@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -42,7 +42,7 @@ def ratio_loss(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     return (w0 * nn.functional.softplus(f) + w1 * nn.functional.softplus(-f)).mean()
 
 
-class NetworkRatio:
+class NetworkRatio(ABC):
     """Trains a fresh network for every fold of every step, stopped early on the fold that it will weight.
 
     A subclass says how the network is built and how rows are batched.

@@ -74,7 +74,10 @@ class OmniFold(Reweighting):
     configs: ClassVar[Mapping[str, Any]] = {
         "paper": OmniFoldConfig(),
         "small": OmniFoldConfig(
-            iterations=3, phi=(48, 32), f=(48,), fit=FitConfig(epochs=8, lr=3e-3, batch_size=128, patience=None)
+            iterations=2,
+            phi=(48, 32),
+            f=(48,),
+            fit=FitConfig(epochs=8, lr=5e-3, batch_size=256, patience=None, threads=1),
         ),
     }
 
