@@ -17,11 +17,11 @@ __all__ = ["CINN", "CINNConfig"]
 
 @dataclass(frozen=True)
 class CINNConfig(GenerativeConfig):
-    """transforms: spline blocks; bins: of each spline; kind: "coupling", as published, or "autoregressive"."""
+    """transforms: spline blocks; spline_bins: of each spline; kind: "coupling", as published, or "autoregressive"."""
 
     hidden: tuple[int, ...] = (256, 256)
     transforms: int = 12
-    bins: int = 16
+    spline_bins: int = 16
     kind: FlowKind = "coupling"
 
 
@@ -41,14 +41,16 @@ class CINN(GenerativeUnfolder):
             draws=4,
             hidden=(64, 64),
             transforms=4,
-            bins=8,
+            spline_bins=8,
             fit=FitConfig(epochs=20, lr=3e-3, batch_size=256, patience=5),
         ),
     }
 
     def _network(self, features: int, context: int) -> ConditionalFlow:
         c = self.config
-        return ConditionalFlow(features, context, kind=c.kind, transforms=c.transforms, hidden=c.hidden, bins=c.bins)
+        return ConditionalFlow(
+            features, context, kind=c.kind, transforms=c.transforms, hidden=c.hidden, bins=c.spline_bins
+        )
 
     def _draw(self, model: Any, context: Tensor, source: Tensor) -> Tensor:
         drawn: Tensor = model.sample(context)

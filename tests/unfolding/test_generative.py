@@ -30,7 +30,7 @@ SETTINGS = {
     DiDi: {"hidden": (32, 32), "fit": {"epochs": 15}},
     Schroedinger: {"hidden": (32, 32), "fit": {"epochs": 15}},
     CGAN: {"fit": {"epochs": 8}},
-    TurboSim: {"hidden": (32,), "fit": {"epochs": 5}},
+    TurboSim: {"hidden": (32,), "fit": {"epochs": 8}},
 }
 POSTERIORS = [CINN, CFM, CDDPM, ConditionalDiDi, ConditionalSchroedinger]
 QUICK = {"hidden": (8,), "draws": 2}
