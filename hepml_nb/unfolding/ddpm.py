@@ -58,7 +58,7 @@ class CDDPM(GenerativeUnfolder):
     configs: ClassVar[Mapping[str, Any]] = {
         "paper": CDDPMConfig(),
         "small": CDDPMConfig(
-            draws=4, hidden=(64, 64, 64), copies=2, noise_steps=200, steps=100, eta=0.0,
+            draws=2, hidden=(64, 64, 64), copies=2, noise_steps=200, steps=100, eta=0.0,
             fit=FitConfig(epochs=25, lr=3e-3, batch_size=256, patience=None),
         ),
     }  # fmt: skip

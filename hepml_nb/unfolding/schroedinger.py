@@ -92,7 +92,7 @@ class Schroedinger(BridgeUnfolder):
     configs: ClassVar[Mapping[str, Any]] = {
         "paper": SchroedingerConfig(),
         "small": SchroedingerConfig(
-            draws=4, hidden=(64, 64, 64), steps=100, fit=FitConfig(epochs=40, lr=3e-3, batch_size=256, patience=None)
+            draws=2, hidden=(64, 64, 64), steps=100, fit=FitConfig(epochs=40, lr=3e-3, batch_size=256, patience=None)
         ),
     }
 
