@@ -23,7 +23,7 @@ class MultiFold(Reweighting):
     name = "multifold"
     configs: ClassVar[Mapping[str, Any]] = {
         "paper": TreesConfig(),
-        "small": TreesConfig(iterations=3, trees=50, learning_rate=0.2),
+        "small": TreesConfig(iterations=3, trees=50, learning_rate=0.2, leaves=10, min_leaf=100),
     }
 
     def _ratio(self, simulation: Simulation, measured: Measured) -> tuple[Ratio, Ratio]:

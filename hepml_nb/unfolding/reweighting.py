@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -66,20 +65,25 @@ class Step(NamedTuple):
 
 
 class Side:
-    """The rows of one side of the detector, with the ratio learner that has seen them and their folds."""
+    """The rows of one side of the detector, with the ratio learner that has seen them.
 
-    def __init__(self, ratio: Ratio, folds: Sequence[Indices], config: LoopConfig) -> None:
-        self.ratio, self.folds, self.config = ratio, folds, config
+    Folds are drawn anew in every step. With the same halves A and B throughout, step 1 would correct A for what B has
+    too much of, and the difference of their weights would about double, with the other sign, in every iteration.
+    """
+
+    def __init__(self, ratio: Ratio, config: LoopConfig) -> None:
+        self.ratio, self.config = ratio, config
 
     def learn(self, w0: Floats, w1: Floats, seed: int) -> Floats:
         """Return the density ratio w1 / w0 (rows,), cross-fitted and averaged, with sum(w0 ratio) = sum(w1)."""
         total = np.zeros(len(w0))
-        for member, fold in enumerate(self.folds):
+        for member in range(self.config.ensemble):
+            fold = rng(seed, "folds", member).permutation(len(w0)) % self.config.folds
             for f in range(self.config.folds):
                 train, val = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
                 if len(val):
                     total[val] += self.ratio.learn(train, val, w0, w1, derive_seed(seed, "member", member, f))
-        ratio = total / len(self.folds)
+        ratio = total / self.config.ensemble
         if not np.isfinite(ratio).all():
             raise RunError(f"{int((~np.isfinite(ratio)).sum())} of {len(ratio)} ratios are not finite; set a clip.")
         ratio *= w1.sum() / (w0 @ ratio)
@@ -145,12 +149,7 @@ class _Loop:
         self.seen, self.true = simulation.pass_sim, simulation.pass_gen
         self.weights = simulated_weights(simulation, derive_seed(seed, "simulation"))
         _, self.data = measured_weights(measured, derive_seed(seed, "measured"))
-        generator = rng(seed, "folds")
-        of_events = [generator.permutation(len(simulation)) % config.folds for _ in range(config.ensemble)]
-        of_data = [generator.permutation(len(self.data)) % config.folds for _ in range(config.ensemble)]
-        detector = [np.concatenate([a[self.seen], b]) for a, b in zip(of_events, of_data, strict=True)]
-        self.detector = Side(ratios[0], detector, config)
-        self.particle = Side(ratios[1], [fold[self.true] for fold in of_events], config)
+        self.detector, self.particle = Side(ratios[0], config), Side(ratios[1], config)
 
     def iterate(self, push: Floats, seed: int) -> tuple[Floats, Floats]:
         """Return push (n,) and pull (n,) after one more iteration."""
