@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,8 +16,9 @@ from hepml_nb.simulate.autoregressive import Grid, JetDensity, density
 from hepml_nb.tagging.base import Scores
 from hepml_nb.tagging.checks import check_jets, labels_of
 from hepml_nb.tagging.networks import new_network
+from hepml_nb.tagging.sweeps import measured, size_curve
 
-__all__ = ["Optimum", "gap", "learn_density", "mirrored", "nll"]
+__all__ = ["Optimum", "gap", "learn_density", "mirrored", "nll", "optimum_gap"]
 
 _FIT = FitConfig(epochs=12, lr=4e-3, batch_size=256, patience=None, clip=5.0)
 """Settings with which the shipped density was trained, on the long profile of the top-tagging twin."""
@@ -63,6 +65,22 @@ def gap(optimum: Result, tagger: Result) -> Result:
     definition = f"optimum minus tagger: {tagger.definition}"
     return Result(optimum.value - tagger.value, float(np.sqrt(variance)), tagger.n, 0.0, None, "lower", definition,
                   seeds=tagger.seeds)  # fmt: skip
+
+
+def optimum_gap(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one tagger on jets of the known optimum and return its row (`size_curve`), or the optimum's own.
+
+    point: as for `size_curve`; the method "optimum" is the exact ratio stored beside the jets. Default: the tutorial's
+    jets, 100 thousand of them for the test, of the dataset known-optimum.
+    """
+    from hepml_nb import data
+
+    point = {"dataset": "known-optimum", "profile": "tutorial", **point}
+    if point["method"] != Optimum.name:
+        return size_curve(point)
+    dataset = data.load(str(point["dataset"]), profile=str(point["profile"]))
+    jets = dataset.split("test")
+    return measured(labels_of(jets), np.asarray(jets.log_ratio, dtype=float)) | {"dataset": dataset.identity}
 
 
 def learn_density(

@@ -15,7 +15,7 @@ from hepml_nb.tagging.base import Tagger
 from hepml_nb.tagging.checks import labels_of
 from hepml_nb.tagging.registry import make
 
-__all__ = ["combine", "prepared", "size_curve"]
+__all__ = ["combine", "label", "measured", "prepared", "size_curve"]
 
 METRICS = ("auc", "rejection.eff30", "rejection.eff50")
 N_BOOT, BOOT_SEED = 100, 0  # one set of resampled test events for every row, so that rows can be compared
@@ -29,11 +29,11 @@ def size_curve(point: Mapping[str, Any]) -> dict[str, Any]:
     point: "method" (a registered name), "train_jets", "seed" (draws the part and the weights); optionally "config"
     ("small"), "profile" ("long"), "dataset" ("top-tagging") and "settings" (changes to the configuration).
     The row: metrics (name -> Result as a dict), replicas (name -> 100 numbers of six digits, paired between all rows
-    of the same test jets), fit and scoring seconds and jets/s (inputs ready), parameters, epochs, sizes.
+    of the same test jets), fit and scoring seconds, processor seconds (over all threads) and jets/s (inputs ready),
+    parameters, epochs, sizes.
     Raises InputError where the training split has fewer jets than asked for.
     """
     from hepml_nb import data
-    from hepml_nb.stats import paired_summary
 
     method, train_jets, seed = str(point["method"]), int(point["train_jets"]), int(point["seed"])
     tagger = make(method, point.get("config", "small"), **point.get("settings", {}))
@@ -41,39 +41,56 @@ def size_curve(point: Mapping[str, Any]) -> dict[str, Any]:
     threads()
     splits = prepared(dataset, tagger)
     x, y = _part(*splits["train"], train_jets, seed)
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     tagger.fit_inputs(x, y, *splits["val"], seed)
-    fitted = time.perf_counter()
+    fitted, fitted_cpu = time.perf_counter(), time.process_time()
     test, labels = splits["test"]
     scores = tagger.score_inputs(test)
-    scored = time.perf_counter()
-    results = paired_summary(labels, scores, effs=(0.3, 0.5), n_boot=N_BOOT, seed=BOOT_SEED)
+    scored, scored_cpu = time.perf_counter(), time.process_time()
     epochs = len(tagger.history) if hasattr(tagger, "history") else getattr(tagger, "n_trees", 0)
     seen = train_jets * (epochs if hasattr(tagger, "history") else 1)
-    return {
-        "metrics": {name: results[name].to_dict() for name in METRICS},
-        "replicas": {name: _six_digits(results[name].replicas) for name in METRICS},
+    return measured(labels, scores) | {
         "fit_seconds": round(fitted - start, 2),
+        "fit_cpu_seconds": round(fitted_cpu - start_cpu, 2),
         "score_seconds": round(scored - fitted, 2),
+        "score_cpu_seconds": round(scored_cpu - fitted_cpu, 2),
         "train_jets_per_second": round(seen / (fitted - start)),
         "score_jets_per_second": round(len(labels) / (scored - fitted)),
         "parameters": tagger.n_parameters,
         "epochs": epochs,
-        "background": int((labels == 0).sum()),
-        "signal": int((labels == 1).sum()),
         "dataset": dataset.identity,
     }
+
+
+def measured(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> dict[str, Any]:
+    """Return the part of a row that scores (n,) of the test jets decide: metrics, replicas, background, signal."""
+    from hepml_nb.stats import paired_summary
+
+    results = paired_summary(labels, scores, effs=(0.3, 0.5), n_boot=N_BOOT, seed=BOOT_SEED)
+    return {
+        "metrics": {name: results[name].to_dict() for name in METRICS},
+        "replicas": {name: _six_digits(results[name].replicas) for name in METRICS},
+        "background": int((labels == 0).sum()),
+        "signal": int((labels == 1).sum()),
+    }
+
+
+def label(point: Mapping[str, Any]) -> str:
+    """Return what a point's method is called in tables: its name, with the configuration where that is not "small"."""
+    method, config = str(point["method"]), str(point.get("config", "small"))
+    return method if config == "small" else f"{method} ({config})"
 
 
 def combine(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], dict[str, Result]]:
     """Join committed rows of equal method and training jets into one Result per metric, as stats.paired would.
 
-    rows: {"point": ..., "row": ...} as runtime.rows gives. The replicas have shape (trainings, 100); `claim` takes
-    the results. Raises InputError where rows of one point rest on different test jets.
+    Returns {(label of the method, training jets): {metric: Result}}, for `claim` to judge; the replicas have shape
+    (trainings, 100). rows: {"point": ..., "row": ...} as runtime.rows gives.
+    Raises InputError where rows of one point rest on different test jets.
     """
     groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for entry in rows:
-        key = str(entry["point"]["method"]), int(entry["point"]["train_jets"])
+        key = label(entry["point"]), int(entry["point"]["train_jets"])
         groups.setdefault(key, []).append(entry["row"])
     return {key: {name: _joined(key, name, group) for name in METRICS} for key, group in sorted(groups.items())}
 

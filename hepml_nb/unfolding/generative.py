@@ -203,8 +203,7 @@ class GenerativeUnfolder(EventUnfolder):
         """Return unfolded over simulated density at gen (n, k), from the last draws, cross-fitted."""
         drawn, n = self.iterates[-1].gen, len(gen)
         rows, nothing = np.concatenate([gen, drawn]), np.zeros(len(drawn))
-        folds = rng(seed, "folds").permutation(len(rows)) % self.config.ratio.folds
-        side = Side(TreeRatio(rows, self.config.ratio, seed), [folds], self.config.ratio)
+        side = Side(TreeRatio(rows, self.config.ratio, seed), self.config.ratio)
         found = side.learn(
             np.concatenate([weights, nothing]), np.concatenate([np.zeros(n), self._unseen]), derive_seed(seed, "prior")
         )

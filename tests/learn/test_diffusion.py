@@ -55,14 +55,15 @@ def _trained(epochs, seed=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Diffusion(1, 1, steps=200, schedule="linear", hidden=(64, 64)).standardise(x, c)
-    train, val = RowBatches(x[:2500], c[:2500], batch_size=100), RowBatches(x[2500:], c[2500:], batch_size=500)
-    fit(model, lambda m, batch: m.loss(*batch), train, val, FitConfig(epochs=epochs, lr=3e-3, patience=None), seed=seed)
+    train = RowBatches(x[:2500], c[:2500], batch_size=250)
+    val = RowBatches(x[2500:].repeat(10, 1), c[2500:].repeat(10, 1), batch_size=5000)  # ten noises for each row
+    fit(model, lambda m, batch: m.loss(*batch), train, val, FitConfig(epochs=epochs, lr=1e-2, patience=None), seed=seed)
     return model
 
 
 @pytest.fixture(scope="module")
 def trained():
-    return _trained(60)
+    return _trained(100)
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])

@@ -204,7 +204,7 @@ def test_the_likelihood_is_near_the_inversion_and_right_where_counts_are_few():
     # least squares is weighted with counts that the simulation expects, the likelihood with fitted ones: the best
     assert (fitted.errors < free.errors).all()
     assert (fitted.errors > 0.85 * free.errors).all()
-    tied = Likelihood(LikelihoodConfig(bins=WIDE, tau=1)).fit(simulation, measured).spectrum(0, BINS)
+    tied = Likelihood(LikelihoodConfig(bins=WIDE, tau=1)).fit(simulation, measured).spectrum(0, WIDE)
     assert (tied.errors < fitted.errors).all()
     with pytest.raises(InputError, match="whole numbers"):
         Likelihood(LikelihoodConfig(bins=WIDE)).fit(simulation, Measured(measured.sim, np.full(20_000, 0.7)))

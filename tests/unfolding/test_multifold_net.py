@@ -1,5 +1,7 @@
 """MultiFold with networks: the closed form and the trees after every iteration, its loss, its seeds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,8 @@ def mean_of(events):
 
 def test_network_and_trees_agree_with_the_closed_form_after_each_iteration(sample):
     problem, simulation, measured = sample
-    fitted = [cls(config).fit(simulation, measured) for cls, config in ((MultiFoldNet, SMALL), (MultiFold, TREES))]
+    many = replace(SMALL, ensemble=3)  # one network's mean comes out 0.012 off at random, three networks' 0.006
+    fitted = [cls(config).fit(simulation, measured) for cls, config in ((MultiFoldNet, many), (MultiFold, TREES))]
     for iteration in (1, 2, 3):
         net, trees = (mean_of(one.after(iteration)) for one in fitted)
         exact = problem.iterated(iteration).mean[0]
