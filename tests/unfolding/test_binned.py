@@ -226,5 +226,7 @@ def test_background_is_subtracted_with_its_statistics():
         scaled = (dataclasses.replace(fitted.counts, background_squares=factor * squares) for factor in (0, 1, 4))
         none, once, twice = (np.trace(fitted._estimate(fitted.response, one)[1]) for one in scaled)
         assert none < once < twice
+        if kind is Ibu:  # linear in the variances; the others weigh the counts with them
+            assert twice - none == pytest.approx(4 * (once - none), rel=1e-6)
         alone = kind(config(**settings)).fit(simulation, Measured(seen.sim)).spectrum(0, WIDE)
         assert alone.values.sum() > made.values.sum() + 1500
