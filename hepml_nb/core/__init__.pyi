@@ -24,8 +24,8 @@ from .hardware import cores as cores
 from .hardware import device as device
 from .hardware import threads as threads
 from .hardware import tune_allocator as tune_allocator
-from .registry import Method as Method
-from .registry import Registry as Registry
+from .methods import Method as Method
+from .methods import Registry as Registry
 from .result import Better as Better
 from .result import Claim as Claim
 from .result import Outcome as Outcome
