@@ -34,7 +34,11 @@ profiles:
 """
 
 DEFAULTS = {n: dict(runtime.read_parameters(n)).get("dataset") for n in runtime.discover()}
-DRIVEN = [name for name, dataset in DEFAULTS.items() if dataset is not None and dataset.default == "top-tagging"]
+DRIVEN = [
+    name
+    for name, dataset in DEFAULTS.items()
+    if name.startswith("tagging") and dataset and dataset.default == "top-tagging"
+]
 
 
 def write(path: Path, jets: Any, most: int = 200) -> Path:
