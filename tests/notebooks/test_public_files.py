@@ -34,11 +34,8 @@ profiles:
 """
 
 DEFAULTS = {n: dict(runtime.read_parameters(n)).get("dataset") for n in runtime.discover()}
-DRIVEN = [
-    name
-    for name, dataset in DEFAULTS.items()
-    if name.startswith("tagging") and dataset and dataset.default == "top-tagging"
-]
+TAGGING = {name: dataset for name, dataset in DEFAULTS.items() if name.startswith("tagging/") and dataset}
+DRIVEN = [name for name, dataset in TAGGING.items() if dataset.default == "top-tagging"]
 
 
 def write(path: Path, jets: Any, most: int = 200) -> Path:
