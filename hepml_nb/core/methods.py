@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from hepml_nb.core.errors import InputError, NotFound, suggest
 
@@ -29,14 +29,27 @@ class Method:
         module, _, attribute = self.entry.partition(":")
         return getattr(importlib.import_module(module), attribute)
 
+    @property
+    def default(self) -> Any:
+        """The published configuration."""
+        return self.cls.configs["paper"]
 
-class Registry:
+    @property
+    def small(self) -> Any:
+        """The configuration that two cores train within a tutorial."""
+        return self.cls.configs["small"]
+
+
+_M = TypeVar("_M", bound=Method)
+
+
+class Registry(Generic[_M]):
     """The methods of a topic by name, in their order; `kind` is what one of them is called in messages."""
 
-    def __init__(self, kind: str, methods: Iterable[Method]) -> None:
+    def __init__(self, kind: str, methods: Iterable[_M]) -> None:
         self.kind, self.methods = kind, {method.name: method for method in methods}
 
-    def method(self, name: str) -> Method:
+    def method(self, name: str) -> _M:
         """Return one method; raise NotFound with the nearest name."""
         if name not in self.methods:
             raise NotFound(f"there is no {self.kind} {name!r}{suggest(str(name), self.methods)}")
@@ -50,25 +63,38 @@ class Registry:
         Raises NotFound for an unknown name, InputError for an unknown configuration or setting.
         """
         cls = self.method(name).cls
-        if isinstance(config, Mapping):
-            config, overrides = "small", {**config, **overrides}
         if isinstance(config, str):
             if config not in cls.configs:
                 raise InputError(f"{name} has no configuration {config!r}{suggest(config, cls.configs)}")
             config = cls.configs[config]
-        return cls(_changed(config, overrides))
+        elif isinstance(config, Mapping):
+            config = _configure(cls.configs["small"], config)
+        elif not isinstance(config, type(cls.configs["paper"])):
+            wanted = type(cls.configs["paper"]).__name__
+            raise InputError(f"config is a {type(config).__name__}; expected 'small', 'paper', a dict or a {wanted}.")
+        return cls(_configure(config, overrides))
 
 
-def _changed(config: Any, changes: Mapping[str, Any]) -> Any:
-    """Return the frozen configuration with changes; a setting of its `fit` may be named directly."""
-    own = {field.name for field in dataclasses.fields(config)}
-    inner = {field.name for field in dataclasses.fields(config.fit)} if "fit" in own else set[str]()
-    if unknown := [name for name in changes if name not in own | inner]:
-        raise InputError(f"{type(config).__name__} has no setting {unknown[0]!r}{suggest(unknown[0], own | inner)}")
-    direct = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in changes.items() if name in own
-    }
-    nested = {k: v for k, v in changes.items() if k not in own}
+def _configure(config: Any, changes: Mapping[str, Any]) -> Any:
+    """Return the frozen configuration with changes; a setting of the training (epochs, lr, ...) may be named directly.
+
+    Raises InputError for an unknown name, with the nearest that exists.
+    """
+    own = {f.name for f in dataclasses.fields(config)}
+    inner = {f.name for f in dataclasses.fields(config.fit)} if "fit" in own else set[str]()
+    direct: dict[str, Any] = {}
+    nested: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name == "fit" and isinstance(value, Mapping):
+            nested.update(value)
+        elif name in own:
+            direct[name] = tuple(value) if isinstance(value, list) else value
+        elif name in inner:
+            nested[name] = value
+        else:
+            raise InputError(f"{type(config).__name__} has no setting {name!r}{suggest(name, own | inner)}")
     if nested:
+        if unknown := sorted(set(nested) - inner):
+            raise InputError(f"FitConfig has no setting {unknown[0]!r}{suggest(unknown[0], inner)}")
         direct["fit"] = dataclasses.replace(direct.get("fit", config.fit), **nested)
     return dataclasses.replace(config, **direct)

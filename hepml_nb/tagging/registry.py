@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from hepml_nb.core import InputError, NotFound, suggest
-from hepml_nb.tagging.base import Tagger, configure
+from hepml_nb import core
+from hepml_nb.tagging.base import Tagger
 
 __all__ = ["Method", "make", "method", "methods", "multi_methods"]
 
 
-@dataclass(frozen=True)
-class Method:
-    """A registered tagger: its name, where it stands, its arXiv number (or book), its seed rows and one sentence."""
-
-    name: str
-    entry: str
-    arxiv: str
-    seeds: tuple[str, ...]
-    summary: str
+class Method(core.Method):
+    """A registered tagger."""
 
     @property
     def cls(self) -> type[Tagger]:
         """The class; its module is imported now."""
-        module, _, attribute = self.entry.partition(":")
-        found: type[Tagger] = getattr(importlib.import_module(module), attribute)
+        found: type[Tagger] = super().cls
         return found
-
-    @property
-    def default(self) -> Any:
-        """The published configuration."""
-        return self.cls.configs["paper"]
-
-    @property
-    def small(self) -> Any:
-        """The configuration that two cores train within a tutorial."""
-        return self.cls.configs["small"]
 
 
 _T = "hepml_nb.tagging."
@@ -87,6 +66,7 @@ _MULTI = (
     Method("gn2", _T + "gn2:GN2", "2505.19689", ("S2/104", "S0/89", "S0/115"), "transformer with auxiliary tasks"),
     Method("feature-set", _T + "missing:FeatureSet", "2401.01905", ("S2/11",), "attention over the inputs there are"),
 )
+_REGISTRY = core.Registry("tagger", (*_METHODS, *_MULTI))
 
 
 def methods() -> dict[str, Method]:
@@ -101,10 +81,7 @@ def multi_methods() -> dict[str, Method]:
 
 def method(name: str) -> Method:
     """Return one registered tagger, of two or of many classes; raise NotFound with the nearest name."""
-    known = methods() | multi_methods()
-    if name not in known:
-        raise NotFound(f"there is no tagger {name!r}{suggest(str(name), known)}")
-    return known[name]
+    return _REGISTRY.method(name)
 
 
 def make(name: str, config: Any = "small", **overrides: Any) -> Tagger:
@@ -114,14 +91,5 @@ def make(name: str, config: Any = "small", **overrides: Any) -> Tagger:
     overrides: changed settings, those of the training (epochs, lr, batch_size, ...) included.
     Raises NotFound for an unknown name, InputError for an unknown configuration or setting.
     """
-    cls = method(name).cls
-    if isinstance(config, str):
-        if config not in cls.configs:
-            raise InputError(f"{name} has no configuration {config!r}{suggest(config, cls.configs)}")
-        config = cls.configs[config]
-    elif isinstance(config, Mapping):
-        config = configure(cls.configs["small"], config)
-    elif not isinstance(config, type(cls.configs["paper"])):
-        wanted = type(cls.configs["paper"]).__name__
-        raise InputError(f"config is a {type(config).__name__}; expected 'small', 'paper', a dict or a {wanted}.")
-    return cls(configure(config, overrides))
+    made: Tagger = _REGISTRY.make(name, config, **overrides)
+    return made
