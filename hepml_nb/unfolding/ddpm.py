@@ -52,14 +52,17 @@ class CDDPM(GenerativeUnfolder):
     unfolds a new one with the moments of its own data. The paper trains on samples of several processes; here they
     are made of the one simulation, by weights exp(a z + b z^2) with random a and b in each standardised observable
     before the detector. What lies outside of their span (a new shape) stays prior dependent.
+
+    Draws are ancestral, each step with fresh noise: on the Gaussian problem those without (eta=0) come out 8 to 13 %
+    too narrow, as errors of the network add up along a path that forgets nothing; with it 1 to 4 %.
     """
 
     name = "cddpm"
     configs: ClassVar[Mapping[str, Any]] = {
         "paper": CDDPMConfig(),
         "small": CDDPMConfig(
-            draws=2, hidden=(64, 64, 64), copies=2, noise_steps=200, steps=100, eta=0.0,
-            fit=FitConfig(epochs=25, lr=3e-3, batch_size=256, patience=None),
+            draws=2, hidden=(64, 64, 64), copies=2, noise_steps=200, schedule="cosine",
+            fit=FitConfig(epochs=40, lr=3e-3, batch_size=128, patience=None),
         ),
     }  # fmt: skip
 

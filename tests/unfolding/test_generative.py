@@ -24,7 +24,7 @@ FIT = {"batch_size": 128, "patience": None}
 SETTINGS = {
     CINN: {"hidden": (48,), "transforms": 2, "fit": {"epochs": 25, **FIT}},
     CFM: {"hidden": (48, 48), "fit": {"epochs": 60, "lr": 2e-3, **FIT}},
-    CDDPM: {"draws": 2, "fit": {"epochs": 25, "lr": 2e-3}},
+    CDDPM: {"draws": 2},
     ConditionalDiDi: {"hidden": (48, 48), "fit": {"epochs": 40, "lr": 2e-3, **FIT}},
     ConditionalSchroedinger: {"draws": 2, "hidden": (48, 48), "fit": {"epochs": 40, **FIT}},
     DiDi: {"hidden": (32, 32), "fit": {"epochs": 15}},
