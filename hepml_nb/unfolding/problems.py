@@ -1,4 +1,4 @@
-"""Unfolding problems ready to use: the Gaussian one, and Z + jet with simulation, nature and the truth behind it."""
+"""Unfolding problems ready to use, with simulation, nature and its truth: a Gaussian, Z + jet, and the top's mass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hepml_nb.core import InputError, rng, suggest
 from hepml_nb.simulate.gaussian import GaussianProblem, gaussian_problem
 from hepml_nb.unfolding.sample import Floats, Measured, Simulation
 
-__all__ = ["OBSERVABLES", "ZJETS_BINS", "Problem", "gaussian", "zjets"]
+__all__ = ["OBSERVABLES", "TOP_WINDOW", "ZJETS_BINS", "Problem", "gaussian", "ttbar", "zjets"]
 
 ZJETS_BINS: Mapping[str, Floats] = {
     "mass": np.linspace(0, 75, 51),  # GeV
@@ -24,6 +24,9 @@ ZJETS_BINS: Mapping[str, Floats] = {
 """The bins in which arXiv:1911.09107's public demonstration compares the six observables, before the detector."""
 
 OBSERVABLES = tuple(ZJETS_BINS)
+
+TOP_WINDOW = (160.0, 185.0)
+"""Masses of the hadronic top (GeV) that count before the detector; far from the peak there is no top to speak of."""
 
 
 class Problem(NamedTuple):
@@ -119,3 +122,31 @@ def _gluonic(sim: Floats, multiplicity: Floats, expected: float, seed: int) -> t
     if 2 * n > len(chosen):
         raise InputError(f"{n} background events are wanted, and the simulation has {len(chosen) // 2} for them.")
     return chosen[:n], chosen[n:]
+
+
+def ttbar(
+    events: Any, *, simulation: Sequence[int] = (2,), nature: int = 4, half: int = 0, weights: Any = None
+) -> Problem:
+    """Return the mass of the hadronic top as a problem, from a split of `ttbar-mass`.
+
+    simulation: labels of the masses that the simulation mixes in equal parts; nature: that of the measured events.
+    Before the detector there is `mass`, that of the top which decays to quarks, in `TOP_WINDOW`; after it are `mass`
+    (m_bjj), m_jj and m_lb of events with two b tags, and the others are lost. All are in GeV. Every second event, from
+    number `half` (0 or 1) on, is nature's, the others are the simulation's: no event is on both sides, even where a
+    mass is. The simulation is scaled to nature's number of events. weights: (n,) of the events, say of a bootstrap.
+    Raises InputError for a label without events.
+    """
+    label, factor = np.asarray(events.label), np.ones(len(events)) if weights is None else np.asarray(weights, float)
+    measured = (np.arange(len(label)) % 2 == half) & (label == nature)
+    parts = [np.flatnonzero((np.arange(len(label)) % 2 != half) & (label == one)) for one in simulation]
+    if not measured.any() or not parts or not all(map(len, parts)):
+        there = np.unique(label).tolist()
+        raise InputError(f"simulation={simulation!r}, nature={nature!r}: labels with events are {there}.")
+    gen = np.asarray(events.gen_top_had_mass, float)
+    sim = np.stack([np.asarray(events[name], float) for name in ("m_bjj", "m_jj", "m_lb")], axis=1)
+    pass_gen, pass_sim = (gen > TOP_WINDOW[0]) & (gen < TOP_WINDOW[1]), np.isfinite(sim).all(axis=1)
+    scale = np.concatenate([np.full(len(part), measured.sum() / len(part) / len(parts)) for part in parts])
+    rows, seen = np.concatenate(parts), measured & pass_sim
+    made = Simulation(gen[rows], sim[rows], scale * factor[rows], pass_gen[rows], pass_sim[rows],
+                      ("mass",), ("mass", "m_jj", "m_lb"))  # fmt: skip
+    return Problem(made, Measured(sim[seen], factor[seen]), gen[measured & pass_gen][:, None])

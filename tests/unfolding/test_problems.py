@@ -1,4 +1,4 @@
-"""Problems: the Gaussian one with losses, Z + jet with background, and what ships of it."""
+"""Problems: the Gaussian one with losses, Z + jet with background, the top's mass, and what ships of them."""
 
 import awkward as ak
 import numpy as np
@@ -76,3 +76,34 @@ def test_what_ships_makes_a_problem(name):
     assert measured.sim.shape[1] == truth.shape[1] == 6
     for i, edges in enumerate(problems.ZJETS_BINS.values()):
         assert ((truth[:, i] >= edges[0]) & (truth[:, i] <= edges[-1])).mean() > 0.97
+
+
+def test_the_top_mass_never_simulates_with_measured_events():
+    events = data.load("ttbar-mass", profile="smoke").split("train")
+    for half in (0, 1):
+        simulation, measured, truth = problems.ttbar(events, simulation=range(5), nature=4, half=half)
+        simulated, seen = simulation.sim[simulation.pass_sim], measured.sim
+        assert simulation.names == ("mass",)
+        assert not {*map(tuple, simulated)} & {*map(tuple, seen)}
+        assert np.median(truth) == pytest.approx(175.5, abs=0.2)
+        assert 0.25 < simulation.pass_sim.mean() < 0.45  # two b tags
+        assert np.nanmin(simulation.gen) > problems.TOP_WINDOW[0]
+        measured_label = ak.to_numpy(events.label)[half::2] == 4
+        assert simulation.weights.sum() == pytest.approx(measured_label.sum())
+    both = [len(problems.ttbar(events, nature=4, half=half).measured) for half in (0, 1)]
+    tagged = np.isfinite(ak.to_numpy(events.m_bjj))
+    assert sum(both) == (tagged & (ak.to_numpy(events.label) == 4)).sum()
+
+
+def test_the_masses_have_equal_parts_and_events_keep_their_weights():
+    events = data.load("ttbar-mass", profile="smoke").split("train")
+    label = ak.to_numpy(events.label)[1::2]
+    simulation = problems.ttbar(events, simulation=(0, 1), nature=2).simulation
+    ours = np.concatenate([label[label == 0], label[label == 1]])
+    first, second = (simulation.weights[ours == one].sum() for one in (0, 1))
+    assert first == pytest.approx(second)
+    doubled = problems.ttbar(events, weights=np.full(len(events), 2.0))
+    assert np.allclose(doubled.simulation.weights, 2 * problems.ttbar(events).simulation.weights)
+    assert (doubled.measured.weights == 2).all()
+    with pytest.raises(InputError, match="labels with events are"):
+        problems.ttbar(events, nature=7)
