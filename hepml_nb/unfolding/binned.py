@@ -43,6 +43,7 @@ class Binned(Unfolder):
     deterministic: ClassVar[bool] = True
     response: Response
     counts: Counts
+    _events: Floats
 
     def spectrum(self, observable: Observable, bins: npt.ArrayLike) -> Spectrum:
         """Return the unfolded spectrum; raise InputError for another observable or other edges than were unfolded."""
@@ -61,6 +62,14 @@ class Binned(Unfolder):
             )
         return self._spectrum
 
+    def folded(self) -> Floats:
+        """Return the unfolded events as they would be seen (s,), fakes included: the data less background are to agree.
+
+        Large differences are a result that was stopped too early, or a response that is not the data's.
+        """
+        self._must_be_ready("folded")
+        return self.response.fold(self._events)
+
     def _fit(self, simulation: Simulation, measured: Measured, seed: int, untrained: bool) -> None:
         config: BinnedConfig = self.config
         self._names = simulation.names
@@ -71,7 +80,7 @@ class Binned(Unfolder):
         else:
             values, of_data = self._estimate(filled, self.counts)
             covariance = of_data + self._simulation_covariance(filled, self.counts)
-        inner = filled.inner
+        self._events, inner = values, filled.inner
         self._spectrum = Spectrum(values[inner], filled.edges, covariance[inner, inner], filled.observable)
 
     @abstractmethod

@@ -230,3 +230,18 @@ def test_background_is_subtracted_with_its_statistics():
             assert twice - none == pytest.approx(4 * (once - none), rel=1e-6)
         alone = kind(config(**settings)).fit(simulation, Measured(seen.sim)).spectrum(0, WIDE)
         assert alone.values.sum() > made.values.sum() + 1500
+
+
+@pytest.mark.parametrize(("kind", "config"), KINDS)
+def test_an_unfolded_spectrum_folds_back_to_the_data_and_the_prior_does_not(kind, config):
+    simulation, measured, _ = _made()
+    made = kind(config(bins=WIDE)).fit(simulation, measured)
+    prior = kind(config(bins=WIDE)).fit(simulation, measured, untrained=True)
+
+    def chi2(method):
+        counts = method.counts
+        return (((counts.data - method.folded()) ** 2) / counts.data_squares).sum()
+
+    free = len(made.counts.data) - len(made.response.truth)
+    assert chi2(made) < free + 5 * np.sqrt(2 * free) + len(made.response.truth)
+    assert chi2(prior) > 1000
