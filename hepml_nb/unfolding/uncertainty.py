@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,12 +14,16 @@ from hepml_nb.core import InputError, NotFound, Result, derive_seed, rng, sugges
 from hepml_nb.simulate.gaussian import gaussian_problem
 from hepml_nb.unfolding.base import Unfolder
 from hepml_nb.unfolding.binned import Binned
+from hepml_nb.unfolding.judge import bias, tilt
 from hepml_nb.unfolding.problems import zjets
 from hepml_nb.unfolding.registry import make
 from hepml_nb.unfolding.sample import Floats, Measured, Simulation
 from hepml_nb.unfolding.spectrum import Spectrum
 
-__all__ = ["bootstrap", "coverage", "covered", "spectra"]
+__all__ = ["VARIED", "PseudoNature", "bootstrap", "coverage", "covered", "pseudo_nature", "spectra"]
+
+VARIED = ("data", "simulation", "training")
+"""What fluctuates in a measurement; the background's template belongs to the simulation."""
 
 MakeMethod = Callable[[], Unfolder]
 Bins = Mapping[str, npt.ArrayLike]
@@ -58,21 +62,30 @@ def bootstrap(
     bins: Bins,
     n: int = 50,
     seed: int = 0,
+    *,
+    vary: Collection[str] = VARIED,
 ) -> dict[str, Spectrum]:
-    """Return spectra with the covariance of n repetitions in which everything that fluctuates is varied at once.
+    """Return spectra with the covariance of n repetitions in which everything in `vary` fluctuates at once.
 
-    Each repetition gives every measured, background and simulated event a Poisson weight of mean one, and fits anew
-    with another seed. The values are those of the fit to the events as they are.
-    Raises InputError for fewer repetitions than two more than the bins, whose covariance could not be inverted.
+    Each repetition gives every measured ("data"), simulated and background event ("simulation") a Poisson weight of
+    mean one, and fits anew with another seed ("training"). The values are those of the fit to the events as they are.
+    The same seed gives an event the same weights whatever else varies.
+    Raises InputError for fewer repetitions than two more than the bins, whose covariance could not be inverted, or
+    where nothing varies; NotFound for what cannot.
     """
     most = max(len(np.asarray(edges)) - 1 for edges in bins.values())
     if n < most + 2:
         raise InputError(f"n={n!r} repetitions leave the covariance of {most} bins singular; take {most + 2} or more.")
+    if unknown := [one for one in vary if one not in VARIED]:
+        raise NotFound(f"{unknown[0]!r} cannot vary{suggest(unknown[0], VARIED)}")
+    if not vary:
+        raise InputError(f"vary={vary!r} leaves nothing that fluctuates; choose from {', '.join(VARIED)}.")
     nominal = spectra(make_method, simulation, measured, bins, seed)
     repeated: dict[str, list[Floats]] = {name: [] for name in bins}
     for i in range(n):
-        new = _resampled(simulation, measured, rng(seed, "bootstrap", i))
-        for name, one in spectra(make_method, *new, bins, derive_seed(seed, "bootstrap", i)).items():
+        new = _resampled(simulation, measured, vary, rng(seed, "bootstrap", i))
+        fit_seed = derive_seed(seed, "bootstrap", i) if "training" in vary else seed
+        for name, one in spectra(make_method, *new, bins, fit_seed).items():
             repeated[name].append(one.values)
     return {
         name: replace(one, covariance=np.cov(np.array(repeated[name]).T, ddof=1).reshape(one.covariance.shape))
@@ -81,69 +94,109 @@ def bootstrap(
 
 
 def _resampled(
-    simulation: Simulation, measured: Measured, generator: np.random.Generator
+    simulation: Simulation, measured: Measured, vary: Collection[str], generator: np.random.Generator
 ) -> tuple[Simulation, Measured]:
-    def again(weights: Floats) -> Floats:
-        return np.asarray(weights * generator.poisson(1.0, len(weights)))
+    def again(weights: Floats, kind: str) -> Floats:
+        drawn = generator.poisson(1.0, len(weights))
+        return np.asarray(weights * drawn if kind in vary else weights)
 
-    background = again(measured.background_weights) if len(measured.background) else None
+    background = again(measured.background_weights, "simulation") if len(measured.background) else None
     return (
-        replace(simulation, weights=again(simulation.weights)),
-        replace(measured, weights=again(measured.weights), background_weights=background,
+        replace(simulation, weights=again(simulation.weights, "simulation")),
+        replace(measured, weights=again(measured.weights, "data"), background_weights=background,
                 background=measured.background if len(measured.background) else None),
     )  # fmt: skip
 
 
-class _Source(NamedTuple):
-    """Draws pseudo-experiments; `truth` (b,) are the events that each expects before the detector."""
+class PseudoNature(NamedTuple):
+    """Draws pseudo-experiments: a simulation and measured events.
+
+    truth, prior: (b,), the events that nature and the simulation expect before the detector between `edges` (b + 1,).
+    """
 
     draw: Callable[[np.random.Generator], tuple[Simulation, Measured]]
     observable: str
     edges: Floats
     truth: Floats
+    prior: Floats
+
+
+def pseudo_nature(point: Mapping[str, Any]) -> PseudoNature:
+    """Return a nature whose truth is known exactly, to be measured as often as one likes.
+
+    point: "problem" ("gaussian", "zjets", "zjets-losses"), "events" (10000, expected of nature before any is lost),
+    "simulated" (as many events are simulated; default: the same), "bins" (8), and of Z + jets "observable" ("mass"),
+    "profile" ("tutorial"), "tilt" (0.3), "background" (0, measured events of it per measured event of nature).
+    The Gaussian is drawn anew. Z + jet events are drawn with replacement from the simulated ones, which so stand for
+    all there could be; nature's with a probability that rises or falls over the range of the bins by `tilt`, so that it
+    has another spectrum and the same detector. Background events are drawn with a probability that rises with the
+    square of their multiplicity, as for jets rich in gluons; four times as many are the template.
+    Raises NotFound for an unknown problem.
+    """
+    kinds = {"gaussian": _gaussian, "zjets": _zjets, "zjets-losses": _zjets}
+    kind = str(point.get("problem", "gaussian"))
+    if kind not in kinds:
+        raise NotFound(f"there is no problem {kind!r}{suggest(kind, kinds)}")
+    return kinds[kind](point)
 
 
 def coverage(point: Mapping[str, Any]) -> dict[str, Any]:
     """Repeat a measurement with new data, simulation and training each time; say how often the truth is within errors.
 
-    point: "method"; optionally "config" ("small"), "settings" (changes to it), "problem" ("gaussian", "zjets"),
-    "events" (10000, of each sample), "experiments" (30), "bins" (8), "seed" (0), "bootstrap" (repetitions of the first
-    experiment whose errors then serve all; 0: the method's own errors), and of zjets "observable" ("mass"), "profile"
-    ("tutorial"), "tilt" (0.3).
-    The Gaussian is drawn anew. Z + jet events are drawn with replacement from the simulated ones, which so stand for
-    all there could be; measured ones with a probability that rises or falls over the bins by `tilt`, so that nature has
-    another spectrum and the same detector. The row: per bin the experiments with the truth inside one standard
-    deviation ("inside"), the sums of pulls and their squares, and the mean value, truth and error; the seconds.
-    Raises NotFound for an unknown problem.
+    point: that of `pseudo_nature` and "method"; optionally "config" ("small"), "settings" (changes to it),
+    "experiments" (30), "seed" (0), "bootstrap" (repetitions of the first experiment whose covariance then serves all;
+    0: the method's own).
+    The row: per bin the experiments with the truth inside one standard deviation ("inside"), the sums of pulls and
+    their squares, and the mean value, truth and error. "chi2": its sum, of the bias with the covariance, and in "small"
+    how often its p-value was below 0.01. "slopes": the truth's (`judge.tilt` over the simulation), the mean of those
+    found and its error. The seconds.
+    Raises InputError for fewer experiments than two.
     """
     seed, experiments = int(point.get("seed", 0)), int(point.get("experiments", 30))
-    source = _source(point)
-    bins, name = {source.observable: source.edges}, source.observable
+    if experiments < 2:
+        raise InputError(f"experiments={experiments!r}; how often needs at least two.")
+    nature = pseudo_nature(point)
+    bins, name = {nature.observable: nature.edges}, nature.observable
 
     def make_method() -> Unfolder:
         return make(str(point["method"]), point.get("config", "small"), **point.get("settings", {}))
 
     start = time.perf_counter()
-    found: list[Floats] = []
-    errors: list[Floats] = []
+    found: list[Spectrum] = []
     for i in range(experiments):
-        drawn = source.draw(rng(seed, "coverage", i))
+        drawn = nature.draw(rng(seed, "coverage", i))
         one = spectra(make_method, *drawn, bins, derive_seed(seed, "coverage", i))[name]
-        if not i and point.get("bootstrap", 0):
-            one = bootstrap(make_method, *drawn, bins, int(point["bootstrap"]), seed)[name]
-        found.append(one.values)
-        errors.append(errors[0] if i and point.get("bootstrap", 0) else one.errors)
-    pulls = (np.array(found) - source.truth) / np.array(errors)
+        if point.get("bootstrap", 0):
+            first = found[0] if i else bootstrap(make_method, *drawn, bins, int(point["bootstrap"]), seed)[name]
+            one = replace(one, covariance=first.covariance)
+        found.append(one)
     return {
         "experiments": experiments,
-        "edges": source.edges.tolist(),
+        "edges": nature.edges.tolist(),
+        **_summary(found, nature),
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+
+
+def _summary(found: list[Spectrum], nature: PseudoNature) -> dict[str, Any]:
+    """Return the numbers of a row of `coverage` that are about the physics."""
+    nothing = np.zeros((len(nature.truth),) * 2)
+    exact, prior = (Spectrum(one, nature.edges, nothing) for one in (nature.truth, nature.prior))
+    values, errors = np.array([one.values for one in found]), np.array([one.errors for one in found])
+    pulls = (values - exact.values) / errors
+    judged = [bias(one, exact) for one in found]
+    slopes = np.array([tilt(one, prior)[0] for one in found])
+    true = tilt(replace(exact, covariance=np.diag(exact.values)), prior)[0]
+    return {
         "inside": (np.abs(pulls) < 1).sum(axis=0).tolist(),
         "pulls": pulls.sum(axis=0).tolist(),
         "squares": (pulls**2).sum(axis=0).tolist(),
-        "value": np.mean(found, axis=0).tolist(),
-        "truth": source.truth.tolist(),
-        "error": np.mean(errors, axis=0).tolist(),
-        "seconds": round(time.perf_counter() - start, 2),
+        "value": values.mean(axis=0).tolist(),
+        "truth": exact.values.tolist(),
+        "error": errors.mean(axis=0).tolist(),
+        "chi2": float(sum(one.chi2 for one in judged)),
+        "small": sum(one.p_value < 0.01 for one in judged),
+        "slopes": [true, float(slopes.mean()), float(slopes.std(ddof=1) / np.sqrt(len(slopes)))],
     }
 
 
@@ -171,41 +224,45 @@ def covered(rows: Iterable[Mapping[str, Any]]) -> tuple[Result, Floats, Floats, 
     return result, inside, pulls, np.sqrt(np.maximum(squares - pulls**2, 0))
 
 
-def _source(point: Mapping[str, Any]) -> _Source:
-    kinds: dict[str, Callable[[Mapping[str, Any]], _Source]] = {"gaussian": _gaussian, "zjets": _zjets}
-    kind = str(point.get("problem", "gaussian"))
-    if kind not in kinds:
-        raise NotFound(f"there is no problem {kind!r}{suggest(kind, kinds)}")
-    return kinds[kind](point)
-
-
-def _gaussian(point: Mapping[str, Any]) -> _Source:
+def _gaussian(point: Mapping[str, Any]) -> PseudoNature:
     problem, n = gaussian_problem(), int(point.get("events", 10_000))
-    edges = np.linspace(-1.4, 2.2, int(point.get("bins", 8)) + 1)
+    edges, simulated = np.linspace(-1.4, 2.2, int(point.get("bins", 8)) + 1), int(point.get("simulated", n))
 
     def draw(generator: np.random.Generator) -> tuple[Simulation, Measured]:
         seed = int(generator.integers(2**31))
-        return Simulation(*problem.simulate(n, seed)), Measured(problem.measure(int(generator.poisson(n)), seed)[0])
+        simulation = Simulation(*problem.simulate(simulated, seed), np.full(simulated, n / simulated))
+        return simulation, Measured(problem.measure(int(generator.poisson(n)), seed)[0])
 
-    return _Source(draw, "x0", edges, problem.nature.shares(edges) * n)
+    truth, prior = (one.shares(edges) * n for one in (problem.nature, problem.simulation))
+    return PseudoNature(draw, "x0", edges, truth, prior)
 
 
-def _zjets(point: Mapping[str, Any]) -> _Source:
+def _zjets(point: Mapping[str, Any]) -> PseudoNature:
     from hepml_nb import data
 
     n, name = int(point.get("events", 10_000)), str(point.get("observable", "mass"))
-    profile = str(point.get("profile", "tutorial"))
-    pool = zjets(data.load("zjets", profile=profile).split("train")).simulation
-    x = pool.column(name)
-    edges = np.unique(np.quantile(x, np.linspace(0.01, 0.99, int(point.get("bins", 8)) + 1)))
-    u = np.clip(np.interp(x, edges[[0, -1]], [-1, 1]), -1, 1)
+    simulated, profile = int(point.get("simulated", n)), str(point.get("profile", "tutorial"))
+    pool = zjets(data.load(str(point["problem"]), profile=profile).split("train")).simulation
+    x, true, seen = pool.column(name), pool.pass_gen, pool.pass_sim
+    edges = np.unique(np.quantile(x[true], np.linspace(0.01, 0.99, int(point.get("bins", 8)) + 1)))
+    u = np.where(true, np.clip(np.interp(x, edges[[0, -1]], [-1, 1]), -1, 1), 0)
     chance = 1 + float(point.get("tilt", 0.3)) * u
     chance /= chance.sum()
+    gluonic = np.where(seen, pool.column("mult", "sim"), 0) ** 2
+    gluonic /= gluonic.sum()
+    other = float(point.get("background", 0)) * n * chance[seen].sum()
 
     def draw(generator: np.random.Generator) -> tuple[Simulation, Measured]:
-        simulated = generator.integers(len(x), size=n)
-        seen = generator.choice(len(x), generator.poisson(n), p=chance)
-        simulation = Simulation(pool.gen[simulated], pool.sim[simulated], names=pool.names)
-        return simulation, Measured(pool.sim[seen])
+        i = generator.integers(len(x), size=simulated)
+        j = generator.choice(len(x), generator.poisson(n), p=chance)
+        weights = np.full(simulated, n / simulated)
+        simulation = Simulation(pool.gen[i], pool.sim[i], weights, true[i], seen[i], pool.names)
+        extra, template = (generator.choice(len(x), generator.poisson(k * other), p=gluonic) for k in (1, 4))
+        measured = np.concatenate([pool.sim[j[seen[j]]], pool.sim[extra]])
+        share = other / max(len(template), 1)
+        return simulation, Measured(measured, None, pool.sim[template], np.full(len(template), share))
 
-    return _Source(draw, name, edges, np.histogram(x, edges, weights=chance)[0] * n)
+    truth, prior = (
+        np.histogram(x[true], edges, weights=n * one[true])[0] for one in (chance, np.full(len(x), 1 / len(x)))
+    )
+    return PseudoNature(draw, name, edges, truth, prior)

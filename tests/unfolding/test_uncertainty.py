@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from hepml_nb.core import InputError, NotFound
+from hepml_nb.core import InputError, NotFound, rng
 from hepml_nb.unfolding import Measured, make
 from hepml_nb.unfolding.problems import gaussian
-from hepml_nb.unfolding.uncertainty import bootstrap, coverage, covered, spectra
+from hepml_nb.unfolding.uncertainty import VARIED, bootstrap, coverage, covered, pseudo_nature, spectra
 
 EDGES = np.linspace(-1.6, 1.6, 5)
 
@@ -31,6 +31,32 @@ def test_background_is_resampled_too():
     assert (stated.errors > 1.05 * clean.errors).all()
 
 
+def test_shares_of_the_error_add_up():
+    simulation, measured, _ = gaussian(4000)
+    seen = Measured(measured.sim, background=measured.sim[:300], background_weights=np.full(300, 4.0))
+    parts = {
+        vary: bootstrap(lambda: make("ibu"), simulation, seen, {"x0": EDGES}, n=80, vary=vary)["x0"].errors
+        for vary in (VARIED, ("data",), ("simulation",), ("training",))
+    }
+    assert np.allclose(parts["training",], 0, atol=1e-6)  # IBU has no randomness of its own
+    added = np.hypot(parts["data",], parts["simulation",])
+    assert np.allclose(added, parts[VARIED], rtol=0.35)  # same weights, but the two correlate by chance: 1 / sqrt(80)
+    assert (parts["data",] > parts["simulation",] / 2).all()
+
+
+def test_trees_have_a_share_of_their_own():
+    simulation, measured, _ = gaussian(1500)
+    fewer = {"iterations": 1, "trees": 5}
+    made = [
+        bootstrap(lambda: make("multifold", **fewer), simulation, measured, {"x0": EDGES}, n=6, vary=("training",))[
+            "x0"
+        ]
+        for _ in range(2)
+    ]
+    assert (made[0].errors > 0).all()
+    assert np.array_equal(made[0].covariance, made[1].covariance)
+
+
 def test_several_observables_of_a_binned_method_are_fitted_one_by_one():
     simulation, measured, truth = gaussian(5000, dimensions=2)
     found = spectra(lambda: make("ibu"), simulation, measured, {"x0": EDGES, "x1": EDGES[1:]})
@@ -46,6 +72,10 @@ def test_too_few_repetitions_are_refused():
     simulation, measured, _ = gaussian(1000)
     with pytest.raises(InputError, match="6 or more"):
         bootstrap(lambda: make("ibu"), simulation, measured, {"x0": EDGES}, n=5)
+    with pytest.raises(NotFound, match="simulation"):
+        bootstrap(lambda: make("ibu"), simulation, measured, {"x0": EDGES}, n=6, vary=("simulations",))
+    with pytest.raises(InputError, match="nothing that fluctuates"):
+        bootstrap(lambda: make("ibu"), simulation, measured, {"x0": EDGES}, n=6, vary=())
 
 
 def test_the_inversion_covers_and_an_unconverged_ibu_does_not():
@@ -74,7 +104,40 @@ def test_coverage_of_z_jets_with_bootstrapped_errors():
     assert np.abs(value - truth).max() < 150
 
 
+def test_nature_with_losses_fakes_and_background_expects_what_it_says():
+    point = {"problem": "zjets-losses", "profile": "smoke", "observable": "mult", "events": 4000, "simulated": 2000,
+             "background": 0.2, "tilt": -0.3, "bins": 5}  # fmt: skip
+    nature = pseudo_nature(point)
+    assert nature.truth[0] / nature.prior[0] > 1.1 > 0.9 > nature.truth[-1] / nature.prior[-1]
+    drawn = [nature.draw(rng(0, "nature", i)) for i in range(20)]
+    simulation, measured = drawn[0]
+    assert len(simulation) == 2000
+    assert simulation.weights.sum() == pytest.approx(4000)
+    assert 0 < (~simulation.pass_sim).sum() < 2000 > (~simulation.pass_gen).sum() > 0
+    other = np.mean([one.background_weights.sum() for _, one in drawn])
+    seen = np.mean([len(one) for _, one in drawn])
+    assert other == pytest.approx((seen - other) * 0.2, rel=0.02)
+    assert len(measured.background) == pytest.approx(4 * other, rel=0.15)
+    more = measured.background[:, 1].mean() - simulation.column("mult", "sim")[simulation.pass_sim].mean()
+    assert more > 2  # rich in particles
+
+
+def test_slopes_come_back_with_losses_fakes_and_background():
+    point = {"method": "ibu", "problem": "zjets-losses", "profile": "smoke", "observable": "mult", "events": 4000,
+             "background": 0.2, "bins": 5, "experiments": 20, "settings": {"iterations": 10}}  # fmt: skip
+    for tilted in (-0.3, 0.3):
+        row = coverage({**point, "tilt": tilted})
+        true, found, error = row["slopes"]
+        assert np.sign(true) == np.sign(tilted)
+        assert found == pytest.approx(true, abs=4 * error)
+        assert error < 0.02
+        assert row["chi2"] / 20 == pytest.approx(5, abs=3)  # of 5 bins; its mean has an error of 0.7
+        assert row["small"] <= 3
+
+
 def test_bad_points_and_rows_are_refused():
+    with pytest.raises(InputError, match="at least two"):
+        coverage({"method": "ibu", "experiments": 1})
     with pytest.raises(NotFound, match="gaussian"):
         coverage({"method": "ibu", "problem": "gausian"})
     with pytest.raises(InputError, match="0 rows"):
