@@ -27,6 +27,19 @@ class Events:
     weights: Floats
     names: tuple[str, ...]
 
+    def values(self, observable: Observable) -> Floats:
+        """Return an observable (n,), NaN where not selected: a named one, a function of gen, or values (n,).
+
+        Raises InputError for another number of values than of events.
+        """
+        if isinstance(observable, str | int):
+            found = self.gen[:, place(observable, self.names)]
+        else:
+            found = np.asarray(observable(self.gen) if callable(observable) else observable, float)
+        if found.shape != (len(self.weights),):
+            raise InputError(f"the observable has shape {found.shape}; there are {len(self.weights)} events.")
+        return np.where(np.isfinite(self.gen).all(axis=1), found, np.nan)
+
 
 class Unfolder(ABC):
     """A method that estimates the spectrum before the detector from simulated and measured events.
@@ -93,14 +106,8 @@ class EventUnfolder(Unfolder):
     def spectrum(self, observable: Observable, bins: npt.ArrayLike) -> Spectrum:
         """Return the spectrum of a named observable, of a function of gen (n, k), or of values (n,) per event."""
         events = self.events()
-        if isinstance(observable, str | int):
-            name, values = str(observable), events.gen[:, place(observable, events.names)]
-        else:
-            name, values = "", np.asarray(observable(events.gen) if callable(observable) else observable, float)
-        if values.shape != (len(events.weights),):
-            raise InputError(f"the observable has shape {values.shape}; there are {len(events.weights)} events.")
-        selected = np.isfinite(events.gen).all(axis=1)
-        return histogram(np.where(selected, values, np.nan), bins, events.weights, name)
+        name = str(observable) if isinstance(observable, str | int) else ""
+        return histogram(events.values(observable), bins, events.weights, name)
 
     @abstractmethod
     def _events(self) -> Events: ...

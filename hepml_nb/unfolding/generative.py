@@ -18,7 +18,7 @@ from hepml_nb.unfolding.base import Events, EventUnfolder, Observable
 from hepml_nb.unfolding.coordinates import Coordinates
 from hepml_nb.unfolding.resampling import mean_weights, measured_weights, simulated_weights
 from hepml_nb.unfolding.reweighting import Side
-from hepml_nb.unfolding.sample import Floats, Measured, Simulation, place
+from hepml_nb.unfolding.sample import Floats, Measured, Simulation
 from hepml_nb.unfolding.spectrum import Spectrum
 from hepml_nb.unfolding.trees import TreeRatio, TreesConfig
 
@@ -98,11 +98,7 @@ class GenerativeUnfolder(EventUnfolder):
         found, events = super().spectrum(observable, bins), self.events()
         if len(self.iterates) == 1:
             return found
-        if isinstance(observable, str | int):
-            values = events.gen[:, place(observable, events.names)]
-        else:
-            values = np.asarray(observable(events.gen) if callable(observable) else observable, float)
-        edges, b = found.edges, len(found.values)
+        values, edges, b = events.values(observable), found.edges, len(found.values)
         where = np.where(values == edges[-1], b - 1, np.searchsorted(edges, values, side="right") - 1)
         inside = (where >= 0) & (where < b)
         cell = (np.arange(len(values)) // self.config.draws * b + where)[inside]
