@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from hepml_nb.core import InputError, rng, suggest
 from hepml_nb.simulate.gaussian import GaussianProblem, gaussian_problem
 from hepml_nb.unfolding.sample import Floats, Measured, Simulation
 
-__all__ = ["OBSERVABLES", "TOP_WINDOW", "ZJETS_BINS", "Problem", "gaussian", "ttbar", "zjets"]
+__all__ = ["OBSERVABLES", "TOP_WINDOW", "ZJETS_BINS", "Problem", "gaussian", "merged", "ttbar", "zjets"]
 
 ZJETS_BINS: Mapping[str, Floats] = {
     "mass": np.linspace(0, 75, 51),  # GeV
@@ -35,6 +36,23 @@ class Problem(NamedTuple):
     simulation: Simulation
     measured: Measured
     truth: Floats
+
+
+def merged(edges: npt.ArrayLike, values: npt.ArrayLike, least: int = 10) -> Floats:
+    """Return edges (b + 1,) whose every bin holds `least` of the values (n,) or more, thin ones joined to a neighbour.
+
+    A response that was never filled cannot be inverted. Raises InputError where all values together are too few.
+    """
+    old = np.asarray(edges, float)
+    counts = np.histogram(values, old)[0]
+    if counts.sum() < least:
+        raise InputError(f"{counts.sum()} values lie between {old[0]:g} and {old[-1]:g}; a bin needs {least}.")
+    kept, inside = [old[0]], 0
+    for count, edge in zip(counts, old[1:], strict=True):
+        inside += count
+        if inside >= least:
+            kept, inside = [*kept, edge], 0
+    return np.array([*kept[:-1], old[-1]])
 
 
 def gaussian(

@@ -20,7 +20,7 @@ from hepml_nb.unfolding.registry import make
 from hepml_nb.unfolding.sample import Floats, Measured, Simulation
 from hepml_nb.unfolding.spectrum import Spectrum
 
-__all__ = ["VARIED", "PseudoNature", "bootstrap", "coverage", "covered", "pseudo_nature", "spectra"]
+__all__ = ["VARIED", "PseudoNature", "bootstrap", "coverage", "covered", "pseudo_nature", "resampled", "spectra"]
 
 VARIED = ("data", "simulation", "training")
 """What fluctuates in a measurement; the background's template belongs to the simulation."""
@@ -83,7 +83,7 @@ def bootstrap(
     nominal = spectra(make_method, simulation, measured, bins, seed)
     repeated: dict[str, list[Floats]] = {name: [] for name in bins}
     for i in range(n):
-        new = _resampled(simulation, measured, vary, rng(seed, "bootstrap", i))
+        new = resampled(simulation, measured, vary, rng(seed, "bootstrap", i))
         fit_seed = derive_seed(seed, "bootstrap", i) if "training" in vary else seed
         for name, one in spectra(make_method, *new, bins, fit_seed).items():
             repeated[name].append(one.values)
@@ -93,9 +93,11 @@ def bootstrap(
     }
 
 
-def _resampled(
+def resampled(
     simulation: Simulation, measured: Measured, vary: Collection[str], generator: np.random.Generator
 ) -> tuple[Simulation, Measured]:
+    """Return both samples with Poisson weights of mean one on what is in `vary`, as one repetition of `bootstrap`."""
+
     def again(weights: Floats, kind: str) -> Floats:
         drawn = generator.poisson(1.0, len(weights))
         return np.asarray(weights * drawn if kind in vary else weights)
