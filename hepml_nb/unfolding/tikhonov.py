@@ -17,6 +17,7 @@ from hepml_nb.unfolding.sample import Floats, Measured, Simulation
 __all__ = ["Tikhonov", "TikhonovConfig", "curvature", "global_correlation"]
 
 STRENGTHS = np.logspace(-6, 4, 81)
+_TIED = 0.9999  # a mean global correlation that says nothing any more
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Tikhonov(Binned):
     That is the problem that SVD unfolding (hep-ph/9509307) solves, its damped singular values being this penalty; as in
     TUnfold (arXiv:1205.6201) tau is, unless given, where the mean global correlation of the bins is least: too little
     leaves neighbours anticorrelated, too much ties them together. The choice counts as fixed in the covariance.
+    Raises InputError where all strengths tie the bins completely, as with fewer bins after the detector than before it.
     `tau`: the strength used, in units in which chi2 of the data and the penalty of the prior's scale compare.
     """
 
@@ -54,6 +56,12 @@ class Tikhonov(Binned):
         if self._chosen is None:
             covariances = [least_squares(response, counts, tau * penalty)[1] for tau in STRENGTHS]
             mean = [global_correlation(one[response.inner, response.inner]).mean() for one in covariances]
+            if min(mean) > _TIED:
+                raise InputError(
+                    f"the {len(response.edges) - 1} bins of {response.observable!r} are not told apart by the "
+                    f"{len(counts.values)} after the detector: at every strength each is fixed by the others, so none "
+                    "can be chosen; give wider bins, or tau."
+                )
             self._chosen = float(STRENGTHS[int(np.argmin(mean))])
         self.tau = self._chosen
         return least_squares(response, counts, self.tau * penalty)

@@ -245,3 +245,12 @@ def test_an_unfolded_spectrum_folds_back_to_the_data_and_the_prior_does_not(kind
     free = len(made.counts.data) - len(made.response.truth)
     assert chi2(made) < free + 5 * np.sqrt(2 * free) + len(made.response.truth)
     assert chi2(prior) > 1000
+
+
+def test_tikhonov_says_when_no_strength_can_be_chosen():
+    simulation, measured, _ = _made()
+    narrow, few = np.linspace(-2, 2, 41), np.linspace(-3, 3, 13)
+    with pytest.raises(InputError, match="40 bins of 'x0' are not told apart by the 12 after"):
+        Tikhonov(TikhonovConfig(bins=narrow, sim_bins=few)).fit(simulation, measured)
+    given = Tikhonov(TikhonovConfig(bins=narrow, sim_bins=few, tau=1.0)).fit(simulation, measured)
+    assert np.isfinite(given.spectrum("x0", narrow).values).all()
