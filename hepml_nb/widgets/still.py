@@ -45,7 +45,8 @@ class LiveFigure:
         with mpl.rc_context(LOOK):
             self.figure = Figure(figsize=size, dpi=_DPI)
             grid = self.figure.add_gridspec(1, len(widths), width_ratios=widths)
-            grid.update(left=0.065, right=0.985, bottom=0.57 / size[1], top=1 - 0.37 / size[1], wspace=0.2)
+            inside = {"left": 0.68 / size[0], "right": 1 - 0.16 / size[0]}  # inches: labels do not shrink with a figure
+            grid.update(**inside, bottom=0.57 / size[1], top=1 - 0.37 / size[1], wspace=0.2)
             self.axes: list[Axes] = [self.figure.add_subplot(grid[0, column]) for column in range(len(widths))]
         self._canvas: Any = FigureCanvasAgg(self.figure)  # matplotlib types few of its methods
         self._frames = [set(ax.get_children()) for ax in self.axes]
