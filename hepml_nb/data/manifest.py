@@ -127,7 +127,8 @@ class Manifest:
 
     `schema` names what its records hold (a file of data_manifests/schemas); `columns` and `collections` given here come
     on top. `recipe` makes its twin; a public set without one can only be fetched. `profiles` gives the number of
-    records per profile, split and stream; the streams are those of the recipe and, in general, the classes.
+    records per profile, split and stream; the streams are those of the recipe and, in general, the classes. `keeps`
+    names, for a profile that ships as a sample, the only columns that it ships with.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Manifest:
     recipe: RecipeSpec | None = None
     doi: str = ""
     public: Public | None = None
+    keeps: dict[str, list[str]] = field(default_factory=dict)
     traps: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -166,6 +168,10 @@ class Manifest:
                 _known(split, SPLITS, f"{self.name}: profiles.{profile}")
                 for stream in counts:
                     _known(stream, streams, f"{self.name}: profiles.{profile}.{split}")
+        for profile, kept in self.keeps.items():
+            _known(profile, self.profiles, f"{self.name}: keeps")
+            for column in kept:
+                _known(column, {**self.columns, **self.collections}, f"{self.name}: keeps.{profile}")
         for file in self.public.files if self.public else ():
             for stream in filter(None, (file.stream, *file.members.values())):
                 _known(stream, streams, f"{self.name}: public.files: {file.name}")

@@ -70,12 +70,13 @@ def verify(about: Manifest) -> dict[str, str]:
 
 
 def write(about: Manifest, dataset: Dataset) -> int:
-    """Write a dataset as the sample of its profile that ships, and return its bytes."""
+    """Write a dataset as the sample of its profile that ships, with the columns that it `keeps`; return its bytes."""
+    kept = about.keeps.get(dataset.profile)
     splits: dict[str, dict[str, Any]] = {}
     for split in dataset.splits:
         for path in _folder(about).glob(f"{_stem(about, dataset.profile)}.{split}.*parquet"):
             path.unlink()  # pieces of a larger one that was here before
-        array = dataset.split(split)
+        array = dataset.split(split) if kept is None else dataset.split(split)[kept]
         contents = [(len(array), parquet_bytes(array))]
         if len(contents[0][1]) > _LARGEST:
             number = 1 + int(1.05 * len(contents[0][1]) / _LARGEST)

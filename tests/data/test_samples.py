@@ -13,10 +13,11 @@ from hepml_nb import data, stats
 from hepml_nb.core import InputError, RunError, manifests_dir
 from hepml_nb.data import samples
 from hepml_nb.data.dataset import Dataset
-from hepml_nb.simulate import describe, recipe
+from hepml_nb.data.manifest import parse
+from hepml_nb.simulate import describe, dijets, recipe
 
 MIB = 1_000_000
-ALLOWED = {"tagging": 4, "unfolding": 8, "anomaly": 6, "calo": 8, "sbi": 3, "start": 1}
+ALLOWED = {"tagging": 4, "unfolding": 8, "anomaly": 7, "calo": 8, "sbi": 3, "start": 1}
 
 
 def test_samples_stay_within_their_allowance() -> None:
@@ -141,3 +142,24 @@ def test_a_large_sample_ships_in_pieces_and_comes_back_whole(tmp_path: Path, mon
         samples.sample(about, "tutorial", 0).split("test")
     with pytest.raises(InputError, match="is its tutorial profile"):
         samples.sample(about, "full", 0)
+
+
+def test_a_sample_ships_with_the_columns_that_its_profile_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, about = data.load("lhco"), data.manifest("lhco")
+    monkeypatch.setattr(samples, "manifests_dir", lambda: tmp_path)
+    made = Dataset(about.name, "tutorial", {"test": whole.parts("test")}, whole.provenance, about.classes)
+    samples.write(about, made)
+    back = samples.sample(about, "tutorial", 0).split("test")
+    assert back.fields == about.keeps["tutorial"]
+    assert sorted(ak.to_list(back.mjj)) == sorted(ak.to_list(whole.split("test").mjj))
+    assert dijets.features(back).shape == (len(back), len(dijets.FEATURES))
+
+
+def test_a_column_that_is_not_there_cannot_be_kept() -> None:
+    text = (manifests_dir() / "lhco.yaml").read_text(encoding="utf-8")
+    with pytest.raises(InputError, match=r"keeps\.tutorial.*'m_jj'.*mjj"):
+        parse(text.replace("tutorial: [mjj,", "tutorial: [m_jj,"))
+    with pytest.raises(InputError, match=r"keeps.*'tutorials'"):
+        parse(text.replace("  tutorial: [mjj,", "  tutorials: [mjj,"))
