@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from hepml_nb import stats
+from hepml_nb import data, stats
 from hepml_nb.core import InputError
-from hepml_nb.unfolding.compared import PRIOR, combine, landscape
-from hepml_nb.unfolding.problems import OBSERVABLES, merged
+from hepml_nb.unfolding.compared import PRIOR, combine, landscape, same_detector
+from hepml_nb.unfolding.problems import OBSERVABLES, merged, zjets
 
 
 def _point(method, replica=0, seed=0):
@@ -66,3 +66,53 @@ def test_thin_bins_are_joined_and_the_range_is_kept():
     assert edges.tolist() == [0, 1, 10]
     with pytest.raises(InputError, match="2 values lie between"):
         merged([0, 1], [0.5, 0.6])
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return zjets(data.load("zjets", profile="tutorial").split("train"))
+
+
+def _moved(gen, sim, weights, edges):
+    """Mean of gen - sim in bins of gen, and its error."""
+    place = np.digitize(gen, edges)
+    found = []
+    for k in range(1, len(edges)):
+        w, x = weights[place == k], (gen - sim)[place == k]
+        mean = np.average(x, weights=w)
+        found.append((mean, np.sqrt((w**2 * (x - mean) ** 2).sum()) / w.sum()))
+    return np.array(found).T
+
+
+def test_the_same_detector_treats_both_alike_and_nature_keeps_its_spectra(problem):
+    fair, weights = same_detector(problem)
+    assert len(fair.simulation) + len(fair.truth) == len(problem.simulation)
+    assert weights.sum() == pytest.approx(len(weights))
+    mult = OBSERVABLES.index("mult")
+    edges = np.array([8, 14, 20, 26, 34, 45])
+    losses = [
+        _moved(fair.simulation.gen[:, mult], fair.simulation.sim[:, mult], fair.simulation.weights, edges),
+        _moved(fair.truth[:, mult], fair.measured.sim[:, mult], weights, edges),
+    ]
+    apart = (losses[1][0] - losses[0][0]) / np.hypot(losses[0][1], losses[1][1])
+    assert (apart**2).sum() < 5 + 3 * np.sqrt(10)
+    for i in range(len(OBSERVABLES)):
+        wanted, prior = problem.truth[:, i], fair.simulation.gen[:, i]
+        scale = wanted.std()
+        assert abs(np.average(fair.truth[:, i], weights=weights) - wanted.mean()) < 0.03 * scale
+        if OBSERVABLES[i] in ("mult", "tau21"):
+            assert abs(prior.mean() - wanted.mean()) > 0.1 * scale
+
+
+def test_with_the_same_detector_multifold_comes_near_the_multiplicity():
+    def found(method):
+        return landscape({**_point(method), "profile": "tutorial", "detector": "same"})
+
+    prior, unfolded = found(PRIOR), found("multifold")
+    gained = prior["triangular"]["mult"] - unfolded["triangular"]["mult"]
+    assert gained > 0.7 * (prior["triangular"]["mult"] - prior["floor"]["mult"])
+
+
+def test_an_unknown_detector_is_refused():
+    with pytest.raises(InputError, match=r"detector='sam'.*same"):
+        landscape({**_point(PRIOR), "detector": "sam"})
