@@ -28,3 +28,4 @@ from .pairs import dense as dense
 from .pairs import others as others
 from .sets import DeepSet as DeepSet
 from .sets import set_pool as set_pool
+from .sinkhorn import sinkhorn_divergence as sinkhorn_divergence

@@ -21,4 +21,10 @@ from .sculpting import Dependence as Dependence
 from .sculpting import dependence as dependence
 from .sculpting import jensen_shannon as jensen_shannon
 from .sculpting import sculpting as sculpting
+from .significance import SicCurve as SicCurve
+from .significance import max_sic as max_sic
+from .significance import paired_ratio as paired_ratio
+from .significance import paired_sic as paired_sic
+from .significance import sic as sic
+from .significance import sic_curve as sic_curve
 from .twosample import c2st as c2st

@@ -1,5 +1,7 @@
 """The public names of testing and the modules that define them; read by the type checker and, lazily, at run time."""
 
+from .detectors import DETECTOR_CHECKS as DETECTOR_CHECKS
+from .detectors import check_detector as check_detector
 from .multi import MULTI_CHECKS as MULTI_CHECKS
 from .safety import EMISSIONS as EMISSIONS
 from .safety import SIZES as SIZES

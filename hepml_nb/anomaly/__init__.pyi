@@ -1,0 +1,31 @@
+"""The public names of anomaly and the modules that define them; read by the type checker and, lazily, at run time."""
+
+from .background import BackgroundFit as BackgroundFit
+from .background import choose_order as choose_order
+from .background import fit_background as fit_background
+from .base import AnomalyMethod as AnomalyMethod
+from .base import TemplateMethod as TemplateMethod
+from .bumps import local_p as local_p
+from .bumps import scan as scan
+from .bumps import window_search as window_search
+from .classifiers import ClassifierConfig as ClassifierConfig
+from .classifiers import RatioClassifier as RatioClassifier
+from .crossfit import cross_fit as cross_fit
+from .discovery import Discovery as Discovery
+from .discovery import chain as chain
+from .discovery import search as search
+from .gp import fit_gp as fit_gp
+from .limits import Limit as Limit
+from .limits import counting_limit as counting_limit
+from .limits import upper_limit as upper_limit
+from .registry import make as make
+from .registry import method as method
+from .registry import methods as methods
+from .sample import SIGNAL_REGION as SIGNAL_REGION
+from .sample import Events as Events
+from .sample import Window as Window
+from .sample import concatenate as concatenate
+from .sample import disjoint as disjoint
+from .spectrum import MassSpectrum as MassSpectrum
+from .spectrum import fill as fill
+from .trials import gross_vitells as gross_vitells

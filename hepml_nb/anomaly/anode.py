@@ -1,0 +1,45 @@
+"""ANODE: the density of the data in the window over that of the sideband, interpolated (arXiv:2001.04990)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from hepml_nb.anomaly.base import AnomalyMethod
+from hepml_nb.anomaly.cathode import SMALL_FIT
+from hepml_nb.anomaly.density import Density, DensityConfig
+from hepml_nb.anomaly.sample import Events, Floats
+from hepml_nb.core import derive_seed
+
+__all__ = ["Anode"]
+
+
+class Anode(AnomalyMethod):
+    """Anomaly detection with density estimation: log p(x | mjj, window) - log p(x | mjj, sideband).
+
+    Two flows and no classifier. The flow of the window sees signal and background, that of the sideband is interpolated
+    in the mass and sees background only; their ratio is highest where signal is. A small signal is a small bump on a
+    large density, which the first flow has to find as well as everything else: that is why later methods classify.
+    The flows are those of `Density`; the paper's are affine, with the ten last epochs in its later use
+    (arXiv:2109.00546). "small" is that of CATHODE, with more passes over the window's fewer events.
+    """
+
+    name = "anode"
+    configs: ClassVar[Mapping[str, Any]] = {
+        "paper": DensityConfig(),
+        "small": DensityConfig(transforms=2, hidden=(64, 64), best=3, fit=SMALL_FIT),
+    }
+
+    def _fit(
+        self, sideband: Events, signal_region: Events, pure: Mapping[str, Events], seed: int, untrained: bool
+    ) -> None:
+        self.outside, self.inside = (
+            Density(self.config, f"{self.name} {where}").fit(
+                events.mjj, events.features, derive_seed(seed, self.name, where), untrained=untrained
+            )
+            for where, events in (("sideband", sideband), ("window", signal_region))
+        )
+
+    def _score(self, events: Events) -> Floats:
+        asked = events.mjj, events.features
+        return self.inside.log_prob(*asked) - self.outside.log_prob(*asked)
