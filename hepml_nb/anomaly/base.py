@@ -135,8 +135,7 @@ class TemplateMethod(AnomalyMethod):
     def _fit(
         self, sideband: Events, signal_region: Events, pure: Mapping[str, Events], seed: int, untrained: bool
     ) -> None:
-        below = sideband.mjj < signal_region.mjj.min()
-        low, high = float(sideband.mjj[below].max()), float(sideband.mjj[~below].min())
+        low, high = float(signal_region.mjj.min()), float(signal_region.mjj.max())  # within the window for sure
         self._masses: MassDensity = interpolated(sideband.mjj, low, high)
         self._columns = signal_region.names
         self._learn(sideband, signal_region, derive_seed(seed, self.name, "learn"), untrained)
