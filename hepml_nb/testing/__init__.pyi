@@ -3,6 +3,7 @@
 from .detectors import DETECTOR_CHECKS as DETECTOR_CHECKS
 from .detectors import check_detector as check_detector
 from .multi import MULTI_CHECKS as MULTI_CHECKS
+from .promises import ConformanceError as ConformanceError
 from .safety import EMISSIONS as EMISSIONS
 from .safety import SIZES as SIZES
 from .safety import emit as emit
@@ -16,7 +17,6 @@ from .symmetries import rotation as rotation
 from .symmetries import score_change as score_change
 from .symmetries import transform as transform
 from .taggers import TAGGER_CHECKS as TAGGER_CHECKS
-from .taggers import ConformanceError as ConformanceError
 from .taggers import check_tagger as check_tagger
 from .toys import toy_jets as toy_jets
 from .toys import without as without

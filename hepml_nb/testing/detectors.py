@@ -15,9 +15,9 @@ from hepml_nb.anomaly import Events, TemplateMethod, concatenate, make, method
 from hepml_nb.anomaly.outlier import OutlierMethod
 from hepml_nb.anomaly.problems import Problem, toy
 from hepml_nb.anomaly.sample import Floats
-from hepml_nb.core import InputError, RunError, rng
+from hepml_nb.core import RunError, rng
 from hepml_nb.stats import auc
-from hepml_nb.testing.taggers import ConformanceError
+from hepml_nb.testing.promises import refuses, require
 
 __all__ = ["DETECTOR_CHECKS", "check_detector"]
 
@@ -76,38 +76,24 @@ def _odd_area(name: str, untrained: bool) -> float:
     return auc(np.repeat([0, 1], 500), made.score(test)).value
 
 
-def _require(condition: bool, name: str, promise: str) -> None:
-    if not condition:
-        raise ConformanceError(f"{name}: {promise}")
-
-
-def _refuses(name: str, words: str, call: Callable[[], object], kind: type[Exception] = InputError) -> None:
-    try:
-        call()
-    except kind as error:
-        _require(words in str(error), name, f"the message names {words!r}: {error}")
-    else:
-        raise ConformanceError(f"{name}: bad input is refused ({words!r})")
-
-
 def scores_are_one_finite_number_per_event(name: str) -> None:
     """A score (n,) for n events, also for one and for none, the same whatever other events are scored with it."""
     problem = _problem()
     made, test = _fitted(name, problem), problem.test
     scores = made.score(test)
-    _require(scores.shape == (len(test),) and bool(np.isfinite(scores).all()), name, "one finite score per event")
-    _require(made.score(test[:0]).shape == (0,), name, "no scores for no events")
+    require(scores.shape == (len(test),) and bool(np.isfinite(scores).all()), name, "one finite score per event")
+    require(made.score(test[:0]).shape == (0,), name, "no scores for no events")
     chosen = rng(7, "some").permutation(len(test))[:100]
     spread = scores.std()
-    _require(np.allclose(made.score(test[chosen]), scores[chosen], atol=1e-3 * spread), name, "scores event by event")
-    _require(np.allclose(made.score(test[[5]]), scores[[5]], atol=1e-3 * spread), name, "scores one event alone")
+    require(np.allclose(made.score(test[chosen]), scores[chosen], atol=1e-3 * spread), name, "scores event by event")
+    require(np.allclose(made.score(test[[5]]), scores[[5]], atol=1e-3 * spread), name, "scores one event alone")
 
 
 def trainings_repeat_by_seed(name: str) -> None:
     """The same seed gives the same scores bitwise; another seed others, unless the method is deterministic."""
-    _require(np.array_equal(_scores(name), _scores(name, again=1)), name, "the same seed gives the same scores")
+    require(np.array_equal(_scores(name), _scores(name, again=1)), name, "the same seed gives the same scores")
     equal, steady = np.array_equal(_scores(name), _scores(name, seed=1)), method(name).cls.deterministic
-    _require(equal is steady, name, f"another seed changes the scores: {not steady}")
+    require(equal is steady, name, f"another seed changes the scores: {not steady}")
 
 
 def labels_of_the_data_are_not_read(name: str) -> None:
@@ -115,7 +101,7 @@ def labels_of_the_data_are_not_read(name: str) -> None:
     problem = _problem()
     hidden = [Events(one.mjj, one.features, one.names) for one in (problem.sideband, problem.signal_region)]
     blind = _fitted(name, problem._replace(sideband=hidden[0], signal_region=hidden[1])).score(problem.test)
-    _require(np.array_equal(blind, _scores(name)), name, "learns the same without labels")
+    require(np.array_equal(blind, _scores(name)), name, "learns the same without labels")
 
 
 def a_strong_signal_is_found(name: str) -> None:
@@ -125,12 +111,12 @@ def a_strong_signal_is_found(name: str) -> None:
     """
     if issubclass(method(name).cls, OutlierMethod):
         trained, untrained = (_odd_area(name, how) for how in (False, True))
-        _require(trained > 0.75, name, f"finds events that do not belong (AUC {trained:.3f})")
-        _require(untrained < trained - 0.1, name, f"learns to (AUC {trained:.3f}, untrained {untrained:.3f})")
+        require(trained > 0.75, name, f"finds events that do not belong (AUC {trained:.3f})")
+        require(untrained < trained - 0.1, name, f"learns to (AUC {trained:.3f}, untrained {untrained:.3f})")
         return
     trained, untrained = _area(_scores(name)), _area(_scores(name, untrained=True))
-    _require(trained > 0.6, name, f"finds a signal of one event in six (AUC {trained:.3f})")
-    _require(untrained < trained - 0.02, name, f"learns to (AUC {trained:.3f}, untrained {untrained:.3f})")
+    require(trained > 0.6, name, f"finds a signal of one event in six (AUC {trained:.3f})")
+    require(untrained < trained - 0.02, name, f"learns to (AUC {trained:.3f}, untrained {untrained:.3f})")
 
 
 def templates_look_like_background(name: str) -> None:
@@ -140,16 +126,14 @@ def templates_look_like_background(name: str) -> None:
     problem = _problem()
     made = _fitted(name, problem)
     drawn, again, other = (made.template(1500, seed) for seed in (0, 0, 1))
-    _require(len(drawn) == 1500 and drawn.labels is None, name, "as many unlabelled events as asked for")
-    _require(drawn.names == problem.signal_region.names, name, "the columns of the data")
-    _require(bool(problem.window.inside(drawn.mjj).all()), name, "masses in the window")
-    _require(np.array_equal(drawn.features, again.features), name, "the same seed draws the same events")
-    _require(not np.array_equal(drawn.features, other.features), name, "another seed draws others")
+    require(len(drawn) == 1500 and drawn.labels is None, name, "as many unlabelled events as asked for")
+    require(drawn.names == problem.signal_region.names, name, "the columns of the data")
+    require(bool(problem.window.inside(drawn.mjj).all()), name, "masses in the window")
+    require(np.array_equal(drawn.features, again.features), name, "the same seed draws the same events")
+    require(not np.array_equal(drawn.features, other.features), name, "another seed draws others")
     truth = problem.background.features
     apart = np.abs(np.median(drawn.features, axis=0) - np.median(truth, axis=0)) / truth.std(axis=0)
-    _require(
-        float(apart.max()) < 0.3, name, f"medians of the background (apart by {np.round(apart, 2).tolist()} sigma)"
-    )
+    require(float(apart.max()) < 0.3, name, f"medians of the background (apart by {np.round(apart, 2).tolist()} sigma)")
 
 
 def bad_input_is_refused(name: str) -> None:
@@ -162,17 +146,17 @@ def bad_input_is_refused(name: str) -> None:
     def fit(**changes: Any) -> Callable[[], object]:
         return lambda: _fitted(name, problem._replace(**changes))
 
-    _refuses(name, "fit", lambda: _new(name).score(test), RunError)
-    _refuses(name, window.names[1], fit(signal_region=Events(window.mjj, constant, window.names, window.labels)))
-    _refuses(name, "10 events", fit(signal_region=window[:10]))
-    _refuses(name, "columns", fit(sideband=sideband.only(*sideband.names[1:])))
-    _refuses(name, "both sides", fit(sideband=sideband[sideband.mjj < problem.window.low]))
-    _refuses(name, "inside", fit(sideband=concatenate([sideband, window[:60]])))
+    refuses(name, "fit", lambda: _new(name).score(test), RunError)
+    refuses(name, window.names[1], fit(signal_region=Events(window.mjj, constant, window.names, window.labels)))
+    refuses(name, "10 events", fit(signal_region=window[:10]))
+    refuses(name, "columns", fit(sideband=sideband.only(*sideband.names[1:])))
+    refuses(name, "both sides", fit(sideband=sideband[sideband.mjj < problem.window.low]))
+    refuses(name, "inside", fit(sideband=concatenate([sideband, window[:60]])))
     for pure in method(name).cls.needs:
-        _refuses(name, pure, lambda pure=pure: fit(**{pure: None})())  # type: ignore[misc]
-        _refuses(name, "also in", fit(**{pure: concatenate([getattr(problem, pure), window[:5]])}))
+        refuses(name, pure, lambda pure=pure: fit(**{pure: None})())  # type: ignore[misc]
+        refuses(name, "also in", fit(**{pure: concatenate([getattr(problem, pure), window[:5]])}))
     made = _fitted(name, problem, untrained=True)
-    _refuses(name, "columns", lambda: made.score(test.only(*test.names[1:])))
+    refuses(name, "columns", lambda: made.score(test.only(*test.names[1:])))
 
 
 def nothing_around_is_changed(name: str) -> None:
@@ -187,8 +171,8 @@ def nothing_around_is_changed(name: str) -> None:
     tables = [problem.sideband.features, problem.signal_region.features, problem.signal_region.mjj, problem.test.mjj]
     copies, before = [one.copy() for one in tables], state()
     _scores(name, again=2)
-    _require(before == state(), name, "global generators are left alone")
-    _require(all(map(np.array_equal, copies, tables)), name, "the events are not changed")
+    require(before == state(), name, "global generators are left alone")
+    require(all(map(np.array_equal, copies, tables)), name, "the events are not changed")
 
 
 DETECTOR_CHECKS: dict[str, Callable[[str], None]] = {

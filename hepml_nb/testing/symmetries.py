@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hepml_nb.core import InputError, rng
-from hepml_nb.testing.taggers import ConformanceError
+from hepml_nb.testing.promises import ConformanceError
 
 __all__ = [
     "beam_transforms",

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepml_nb.core import InputError, RunError, rng
+from hepml_nb.core import RunError, rng
 from hepml_nb.simulate.gaussian import gaussian_problem
-from hepml_nb.testing.taggers import ConformanceError
+from hepml_nb.testing.promises import refuses, require
 from hepml_nb.unfolding import Measured, Spectrum, make, method
 from hepml_nb.unfolding.problems import Problem, gaussian
 from hepml_nb.unfolding.sets import Sets
@@ -81,41 +81,27 @@ def _apart(name: str, kind: str, **settings: Any) -> float:
     return float(np.abs(_spectrum(name, kind, **settings).values - truth).sum() / truth.sum())
 
 
-def _require(condition: bool, name: str, promise: str) -> None:
-    if not condition:
-        raise ConformanceError(f"{name}: {promise}")
-
-
-def _refuses(name: str, words: str, call: Callable[[], object], kind: type[Exception] = InputError) -> None:
-    try:
-        call()
-    except kind as error:
-        _require(words in str(error), name, f"the message names {words!r}: {error}")
-    else:
-        raise ConformanceError(f"{name}: bad input is refused ({words!r})")
-
-
 def spectra_have_shapes_and_covariances(name: str) -> None:
     """Finite counts, and a symmetric covariance without negative variances, in the bins that were asked for."""
     made = _spectrum(name)
     b = len(EDGES) - 1
-    _require(made.values.shape == (b,) and made.covariance.shape == (b, b), name, "one count per bin")
+    require(made.values.shape == (b,) and made.covariance.shape == (b, b), name, "one count per bin")
     finite = bool(np.isfinite(made.values).all() and np.isfinite(made.covariance).all())
-    _require(finite, name, "counts and covariance are finite")
-    _require(np.allclose(made.covariance, made.covariance.T), name, "the covariance is symmetric")
+    require(finite, name, "counts and covariance are finite")
+    require(np.allclose(made.covariance, made.covariance.T), name, "the covariance is symmetric")
     least = float(np.linalg.eigvalsh(made.covariance).min())
-    _require(least > -1e-6 * np.trace(made.covariance), name, "no negative variance")
-    _require(bool((made.errors > 0).all()), name, "every bin has an error")
-    _require(np.array_equal(made.edges, EDGES), name, "edges as asked for")
+    require(least > -1e-6 * np.trace(made.covariance), name, "no negative variance")
+    require(bool((made.errors > 0).all()), name, "every bin has an error")
+    require(np.array_equal(made.edges, EDGES), name, "edges as asked for")
 
 
 def unfolding_repeats_by_seed(name: str) -> None:
     """The same seed gives the same counts bitwise; another seed others, unless the method is deterministic."""
     same = np.array_equal(_spectrum(name).values, _spectrum(name, again=1).values)
-    _require(same, name, "the same seed gives the same spectrum")
+    require(same, name, "the same seed gives the same spectrum")
     equal = np.array_equal(_spectrum(name).values, _spectrum(name, seed=1).values)
     steady = method(name).cls.deterministic
-    _require(equal is steady, name, f"another seed changes the spectrum: {not steady}")
+    require(equal is steady, name, f"another seed changes the spectrum: {not steady}")
 
 
 def nature_like_the_simulation_closes(name: str) -> None:
@@ -126,13 +112,13 @@ def nature_like_the_simulation_closes(name: str) -> None:
     made, truth = _spectrum(name, "closure"), _counts(_problem("closure").truth)
     errors = np.sqrt(made.errors**2 + 9 * truth + (0.03 * truth) ** 2)
     pulls = (made.values - truth) / errors
-    _require(float(np.abs(pulls).max()) < 3.5, name, f"closes on the simulation (pulls {np.round(pulls, 1).tolist()})")
+    require(float(np.abs(pulls).max()) < 3.5, name, f"closes on the simulation (pulls {np.round(pulls, 1).tolist()})")
 
 
 def the_truth_is_nearer_than_the_prior(name: str) -> None:
     """Where nature is shifted, less than half of the prior's distance from the truth is left."""
     prior, left = _apart(name, "shifted", untrained=True), _apart(name, "shifted")
-    _require(left < prior / 2, name, f"unfolds a shift (prior {prior:.3f} from the truth, unfolded {left:.3f})")
+    require(left < prior / 2, name, f"unfolds a shift (prior {prior:.3f} from the truth, unfolded {left:.3f})")
 
 
 def untrained_returns_the_prior(name: str) -> None:
@@ -141,41 +127,39 @@ def untrained_returns_the_prior(name: str) -> None:
         simulation = _problem(kind).simulation
         prior = _counts(simulation.gen, simulation.weights)
         made = _spectrum(name, kind, untrained=True)
-        _require(np.allclose(made.values, prior, rtol=1e-5), name, "untrained returns the simulation's spectrum")
+        require(np.allclose(made.values, prior, rtol=1e-5), name, "untrained returns the simulation's spectrum")
 
 
 def generator_weights_may_be_negative(name: str) -> None:
     """Weights of the generator that are negative or zero leave a finite spectrum that is nearer to the truth."""
     made = _spectrum(name, "weights")
     prior, left = _apart(name, "weights", untrained=True), _apart(name, "weights")
-    _require(bool(np.isfinite(made.values).all()), name, "negative weights leave finite counts")
-    _require(left < 0.7 * prior, name, f"unfolds with negative weights (prior {prior:.3f}, unfolded {left:.3f})")
+    require(bool(np.isfinite(made.values).all()), name, "negative weights leave finite counts")
+    require(left < 0.7 * prior, name, f"unfolds with negative weights (prior {prior:.3f}, unfolded {left:.3f})")
 
 
 def losses_and_fakes_are_counted_or_refused(name: str) -> None:
     """Missed events are added and fakes removed, in the data's luminosity; a method that cannot says so."""
     simulation, measured, sample = _problem("losses")
     if not method(name).cls.losses:
-        _refuses(name, "losses", lambda: _new(name).fit(simulation, measured))
+        refuses(name, "losses", lambda: _new(name).fit(simulation, measured))
         return
     truth, made = _counts(sample), _spectrum(name, "losses")
     ratio = float(made.values.sum() / truth.sum())
-    _require(abs(ratio - 1) < 0.06, name, f"counts events that are lost, and no fakes (sum {ratio:.3f} of the truth)")
+    require(abs(ratio - 1) < 0.06, name, f"counts events that are lost, and no fakes (sum {ratio:.3f} of the truth)")
     left = _apart(name, "losses")
-    _require(
-        left < _apart(name, "losses", untrained=True) / 2, name, f"unfolds with losses ({left:.3f} from the truth)"
-    )
+    require(left < _apart(name, "losses", untrained=True) / 2, name, f"unfolds with losses ({left:.3f} from the truth)")
 
 
 def bad_input_is_refused(name: str) -> None:
     """Other columns, unknown observables and falling edges raise InputError; a spectrum before the fit RunError."""
     simulation, measured, _ = _problem("shifted")
-    _refuses(name, "fit", lambda: _new(name).spectrum("x0", EDGES), RunError)
+    refuses(name, "fit", lambda: _new(name).spectrum("x0", EDGES), RunError)
     wide = Measured(np.repeat(measured.sim, 2, axis=1))
-    _refuses(name, "2 columns", lambda: _new(name).fit(simulation, wide))
+    refuses(name, "2 columns", lambda: _new(name).fit(simulation, wide))
     made = _new(name).fit(simulation, measured, untrained=True)
-    _refuses(name, "x0", lambda: made.spectrum("x00", EDGES))
-    _refuses(name, "rising", lambda: made.spectrum("x0", EDGES[::-1]))
+    refuses(name, "x0", lambda: made.spectrum("x00", EDGES))
+    refuses(name, "rising", lambda: made.spectrum("x0", EDGES[::-1]))
 
 
 def nothing_around_is_changed(name: str) -> None:
@@ -190,9 +174,9 @@ def nothing_around_is_changed(name: str) -> None:
     tables = (simulation.gen, simulation.sim, simulation.weights, measured.sim, measured.weights)
     copies, before = [one.copy() for one in tables], state()
     _spectrum(name, again=2)
-    _require(before == state(), name, "global generators are left alone")
+    require(before == state(), name, "global generators are left alone")
     same = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(copies, tables, strict=True))
-    _require(same, name, "the events are not changed")
+    require(same, name, "the events are not changed")
 
 
 UNFOLDER_CHECKS: dict[str, Callable[[str], None]] = {

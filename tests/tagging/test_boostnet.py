@@ -14,7 +14,7 @@ from hepml_nb.tagging.boostnet import BoostNet, BoostNetConfig, BoostNetwork
 from hepml_nb.tagging.lorentznet import LorentzNetConfig, LorentzNetwork
 from hepml_nb.tagging.particles import MOMENTA, particles
 from hepml_nb.testing import beam_transforms, boost, check_invariance, rotation, toy_jets
-from hepml_nb.testing.taggers import ConformanceError
+from hepml_nb.testing.promises import ConformanceError
 
 VALUES, LENGTHS = (torch.as_tensor(a) for a in particles(toy_jets(80, 5), MOMENTA, 12))
 

@@ -15,7 +15,7 @@ from hepml_nb.tagging import make
 from hepml_nb.tagging.l_gatr import LGatrConfig, LGatrNetwork, LGatrTagger
 from hepml_nb.tagging.particles import MOMENTA, particles
 from hepml_nb.testing import beam_transforms, check_invariance, lorentz_transforms, score_change, toy_jets
-from hepml_nb.testing.taggers import ConformanceError
+from hepml_nb.testing.promises import ConformanceError
 
 VALUES, LENGTHS = (torch.as_tensor(a) for a in particles(toy_jets(60, 5), MOMENTA, 10))
 SMALL = LGatrTagger.configs["small"]

@@ -16,7 +16,7 @@ from hepml_nb.tagging.lorentz import beams, jet_block, signed_log
 from hepml_nb.tagging.lorentznet import LGEB, LorentzNet, LorentzNetConfig, LorentzNetwork
 from hepml_nb.tagging.particles import MOMENTA, particles
 from hepml_nb.testing import beam_transforms, check_invariance, lorentz_transforms, score_change, toy_jets
-from hepml_nb.testing.taggers import ConformanceError
+from hepml_nb.testing.promises import ConformanceError
 
 VALUES, LENGTHS = (torch.as_tensor(a) for a in particles(toy_jets(80, 5), MOMENTA, 12))
 SMALL = LorentzNet.configs["small"]

@@ -20,7 +20,7 @@ from hepml_nb.testing import (
     toy_jets,
     transform,
 )
-from hepml_nb.testing.taggers import ConformanceError
+from hepml_nb.testing.promises import ConformanceError
 
 METRIC = np.diag([1.0, -1.0, -1.0, -1.0])
 VALUES, LENGTHS = (torch.as_tensor(a) for a in particles(toy_jets(60, 3), MOMENTA, 12))
