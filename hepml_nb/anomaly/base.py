@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from hepml_nb.anomaly.classifiers import ClassifierConfig, RatioClassifier
-from hepml_nb.anomaly.masses import MassDensity, interpolated
+from hepml_nb.anomaly.masses import MassDensity, in_window
 from hepml_nb.anomaly.sample import Events, Floats, disjoint, same_columns
 from hepml_nb.core import InputError, RunError, derive_seed
 
-__all__ = ["LEAST", "AnomalyMethod", "TemplateConfig", "TemplateMethod"]
+__all__ = ["LEAST", "AnomalyMethod", "TemplateConfig", "TemplateMethod", "varying"]
 
 LEAST = 50
 """Fewer events of a sample than this cannot be learnt from."""
@@ -68,7 +68,7 @@ class AnomalyMethod(ABC):
             if len(events) < LEAST:
                 raise InputError(f"{name} has {len(events)} events; {self.name} needs at least {LEAST} to learn from.")
             same_columns(signal_region, events, name)
-        _varying(signal_region)
+        varying(signal_region, "events of the signal region")
         _beside(sideband, signal_region)
         disjoint(**samples)
         pure = {name: samples[name] for name in self.needs}
@@ -135,8 +135,7 @@ class TemplateMethod(AnomalyMethod):
     def _fit(
         self, sideband: Events, signal_region: Events, pure: Mapping[str, Events], seed: int, untrained: bool
     ) -> None:
-        low, high = float(signal_region.mjj.min()), float(signal_region.mjj.max())  # within the window for sure
-        self._masses: MassDensity = interpolated(sideband.mjj, low, high)
+        self._masses: MassDensity = in_window(sideband, signal_region)
         self._columns = signal_region.names
         self._learn(sideband, signal_region, derive_seed(seed, self.name, "learn"), untrained)
         drawn = self._draw(int(np.ceil(self.config.oversample * len(signal_region))), derive_seed(seed, "template"))
@@ -171,11 +170,12 @@ class TemplateMethod(AnomalyMethod):
         """Return background features (k, d) at the masses (k,); rows of NaN are drawn anew."""
 
 
-def _varying(events: Events) -> None:
+def varying(events: Events, what: str = "events") -> None:
+    """Raise InputError for a feature that is the same for all of the events."""
     constant = [name for name, spread in zip(events.names, np.ptp(events.features, axis=0), strict=True) if not spread]
     if constant:
         raise InputError(
-            f"the feature {constant[0]!r} is the same for all {len(events)} events of the signal region; leave it out "
+            f"the feature {constant[0]!r} is the same for all {len(events)} {what}; leave it out "
             f"(events.only({', '.join(repr(name) for name in events.names if name not in constant)}))."
         )
 

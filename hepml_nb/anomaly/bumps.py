@@ -16,8 +16,9 @@ from scipy.special import gammainc, ndtr
 from scipy.stats import norm
 
 from hepml_nb.anomaly.background import BackgroundFit, design, fit_background
-from hepml_nb.anomaly.poisson import Design, maximise
+from hepml_nb.anomaly.poisson import Design, Maximum, maximise
 from hepml_nb.anomaly.spectrum import Floats, MassSpectrum
+from hepml_nb.anomaly.trials import toy_p
 from hepml_nb.core import InputError
 
 __all__ = [
@@ -88,11 +89,9 @@ class _Found(NamedTuple):
     z: Floats
 
 
-def _strengths(counts: Floats, basis: Design, template: Floats, signed: bool, null: object = None) -> _Found:
+def _strengths(counts: Floats, basis: Design, template: Floats, signed: bool, null: Maximum | None = None) -> _Found:
     """Return strength, error and z of each row of counts (t, b); unless signed, deficits have z = 0 and no strength."""
-    from hepml_nb.anomaly.poisson import Maximum
-
-    without = null if isinstance(null, Maximum) else maximise(counts, basis)
+    without = maximise(counts, basis) if null is None else null
     mu = np.maximum(without.expected, 1e-300)
     slope = ((counts / mu - 1) * basis.used) @ template
     rows = np.arange(len(counts)) if signed else np.flatnonzero(slope > 0)
@@ -208,8 +207,7 @@ def window_search(
     drawn_best = -np.log(np.maximum(_window_p(drawn, refitted, first, sizes).min(axis=1), 1e-300))
     best = int(np.argmin(found.p))
     statistic = float(-np.log(max(float(found.p[best]), 1e-300)))
-    extreme = int((drawn_best >= statistic).sum())
-    share = (extreme + 1) / (toys + 1)
+    share, error = toy_p(drawn_best, statistic)
     inside = slice(int(first[best]), int(found.behind[best]))
     return BumpHunter(
         low=float(spectrum.edges[inside.start]),
@@ -217,8 +215,8 @@ def window_search(
         observed=float(spectrum.counts[inside].sum()),
         expected=float(fit.expected[inside].sum()),
         local_p=float(found.p[best]),
-        global_p=share,
-        error=float(np.sqrt(share * (1 - share) / toys)),
+        global_p=float(share[0]),
+        error=float(error[0]),
         statistic=statistic,
         toys=drawn_best,
         windows=found,

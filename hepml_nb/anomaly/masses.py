@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hepml_nb.anomaly.sample import Floats
+from hepml_nb.anomaly.sample import Events, Floats
 from hepml_nb.core import InputError, rng
 
-__all__ = ["MassDensity", "interpolated"]
+__all__ = ["MassDensity", "in_window", "interpolated"]
 
 _GRID = 400
 
@@ -32,6 +32,11 @@ class MassDensity:
         steps = (self.density[1:] + self.density[:-1]) / 2 * np.diff(self.masses)
         cumulative = np.append(0.0, np.cumsum(steps))
         return np.asarray(np.interp(rng(seed, "masses").random(n) * cumulative[-1], cumulative, self.masses))
+
+
+def in_window(sideband: Events, signal_region: Events) -> MassDensity:
+    """Return `interpolated` between the least and the largest mass of the signal region, which lie in the window."""
+    return interpolated(sideband.mjj, float(signal_region.mjj.min()), float(signal_region.mjj.max()))
 
 
 def interpolated(

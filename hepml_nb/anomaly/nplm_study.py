@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from hepml_nb.anomaly.exponential import ExponentialToy
 from hepml_nb.anomaly.nplm import CONFIGS, NPLM
 from hepml_nb.anomaly.nuisances import Nuisances, learn_shape
 from hepml_nb.anomaly.pseudo import Null, pseudo_tests, uniform
 from hepml_nb.core import InputError, derive_seed
+from hepml_nb.simulate.exponential import ExponentialToy
 
 __all__ = ["calibrated", "exponential_test", "joined"]
 

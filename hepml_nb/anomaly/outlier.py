@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hepml_nb.anomaly.base import LEAST, AnomalyMethod
+from hepml_nb.anomaly.base import LEAST, AnomalyMethod, varying
 from hepml_nb.anomaly.sample import Events, Floats
 from hepml_nb.core import InputError, derive_seed, rng
 from hepml_nb.learn import FitConfig, History, RowBatches, fit, predict
@@ -35,10 +35,7 @@ class OutlierMethod(AnomalyMethod):
         """
         if len(events) < LEAST:
             raise InputError(f"there are {len(events)} events; {self.name} needs at least {LEAST} to learn from.")
-        spread = np.ptp(events.features, axis=0)
-        if not spread.all():
-            name = events.names[int(np.argmin(spread))]
-            raise InputError(f"the feature {name!r} is the same for all {len(events)} events; leave it out.")
+        varying(events)
         self._learn(events, seed, untrained)
         self._names, self._ready = events.names, True
         return self
@@ -52,20 +49,20 @@ class OutlierMethod(AnomalyMethod):
     def _learn(self, events: Events, seed: int, untrained: bool) -> None: ...
 
 
-class OutlierNetwork(nn.Module):
+class OutlierNetwork(nn.Module, ABC):
     """A network of events (n, d) in their own units that knows its loss and how unusual an event is."""
 
+    @abstractmethod
     def loss(self, *batch: Tensor) -> Tensor:
         """Return the mean loss of a batch, a scalar."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unusual(self, *batch: Tensor) -> Tensor:
         """Return how unusual each event of a batch is, (n,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prepare(self, *batch: Tensor) -> None:
         """Measure what the inputs are scaled by, on the training events."""
-        raise NotImplementedError
 
 
 class NetworkOutlier(OutlierMethod):

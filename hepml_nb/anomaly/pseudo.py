@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from hepml_nb.anomaly.trials import toy_p
 from hepml_nb.core import InputError, Result, progress, rng
 from hepml_nb.stats.checks import column, table
 
@@ -30,9 +31,9 @@ class Null:
 
     def p_value(self, t: float) -> Result:
         """Return (1 + values >= t) / (1 + n), which is never too small, with its binomial error."""
+        (p,), (error,) = toy_p(self.values, t)
         n = len(self.values)
-        p = (1 + int((self.values >= t).sum())) / (1 + n)
-        return Result(p, float(np.sqrt(p * (1 - p) / n)), n, better="target", seeds=0, definition="p-value from toys")
+        return Result(float(p), float(error), n, better="target", seeds=0, definition="p-value from toys")
 
     def dof(self) -> float:
         """Return the degrees of freedom of the chi2 of the highest likelihood."""

@@ -14,7 +14,7 @@ from torch.nn.functional import logsigmoid
 from hepml_nb.anomaly.base import AnomalyMethod
 from hepml_nb.anomaly.cathode import SMALL_FIT
 from hepml_nb.anomaly.density import BestEpochs, Density, DensityConfig, held_out, tensors
-from hepml_nb.anomaly.masses import interpolated
+from hepml_nb.anomaly.masses import in_window
 from hepml_nb.anomaly.sample import Events, Floats
 from hepml_nb.core import InputError, derive_seed, threads
 from hepml_nb.learn import ConditionalFlow, FitConfig, RowBatches, fit
@@ -127,8 +127,7 @@ class RAnode(AnomalyMethod):
         self.background = Density(c, f"{self.name} background").fit(
             sideband.mjj, sideband.features, derive_seed(seed, self.name, "background"), untrained=untrained
         )
-        below = sideband.mjj < signal_region.mjj.min()
-        self._masses = interpolated(sideband.mjj, float(sideband.mjj[below].max()), float(sideband.mjj[~below].min()))
+        self._masses = in_window(sideband, signal_region)
         y = tensors(self._places(signal_region))[0]
         log_background = tensors(self._log_background(signal_region))[0]
         self._mixtures = []

@@ -1,8 +1,9 @@
-"""A falling mass spectrum whose expectation is known, shared by the tests of the bump hunt."""
+"""What tests share: a falling mass spectrum whose expectation is known, and a small search with a planted signal."""
 
 import numpy as np
 import pytest
 
+from hepml_nb.anomaly import problems
 from hepml_nb.anomaly.background import dijet
 
 EDGES = np.linspace(2.7, 7.0, 44)
@@ -24,3 +25,9 @@ def falling():
         return mu * events / mu.sum()
 
     return expected
+
+
+@pytest.fixture(scope="session")
+def planted():
+    """Return a search on the toy with enough signal for a density that is trained for seconds."""
+    return problems.toy(20_000, 600, 1, test_background=3000, test_signal=1000)

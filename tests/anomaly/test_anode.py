@@ -11,9 +11,8 @@ SETTINGS = {"lr": 5e-3, "batch_size": 512, "epochs": 8}
 
 
 @pytest.fixture(scope="module")
-def found():
-    problem = problems.toy(20_000, 600, 1, test_background=3000, test_signal=1000)
-    return problem, make("anode", "small", **SETTINGS).fit(problem.sideband, problem.signal_region, seed=0)
+def found(planted):
+    return planted, make("anode", "small", **SETTINGS).fit(planted.sideband, planted.signal_region, seed=0)
 
 
 def test_the_score_is_the_difference_of_two_log_densities(found):

@@ -5,13 +5,13 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.stats import ks_2samp
 
-from hepml_nb.anomaly.exponential import ExponentialToy
 from hepml_nb.anomaly.functions import KernelConfig, NetworkConfig
 from hepml_nb.anomaly.nplm import CONFIGS, NPLM, nplm_loss
 from hepml_nb.anomaly.nplm_study import calibrated, exponential_test, joined
 from hepml_nb.anomaly.nuisances import Nuisances, learn_shape
 from hepml_nb.anomaly.pseudo import Null, drawn_from, power, pseudo_tests, uniform
 from hepml_nb.core import InputError, rng
+from hepml_nb.simulate.exponential import ExponentialToy
 
 TOY = ExponentialToy(expected=500)
 REFERENCE = TOY.background(5000, 1)

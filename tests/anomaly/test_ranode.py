@@ -13,9 +13,8 @@ SETTINGS = {"lr": 5e-3, "batch_size": 512, "epochs": 8}
 
 
 @pytest.fixture(scope="module")
-def found():
-    problem = problems.toy(20_000, 600, 1, test_background=3000, test_signal=1000)
-    return problem, make("ranode", "small", **SETTINGS).fit(problem.sideband, problem.signal_region, seed=0)
+def found(planted):
+    return planted, make("ranode", "small", **SETTINGS).fit(planted.sideband, planted.signal_region, seed=0)
 
 
 def test_the_fraction_is_that_injected(found):
