@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from hepml_nb.anomaly.base import TemplateConfig, TemplateMethod
 from hepml_nb.anomaly.classifiers import CONFIGS, ClassifierConfig
-from hepml_nb.anomaly.density import Density, DensityConfig
+from hepml_nb.anomaly.density import DensityConfig, SidebandDensity
 from hepml_nb.anomaly.sample import Events, Floats
 from hepml_nb.learn import FitConfig
 
@@ -29,7 +29,7 @@ class CathodeConfig(DensityConfig, TemplateConfig):
         TemplateConfig.__post_init__(self)
 
 
-class Cathode(TemplateMethod):
+class Cathode(SidebandDensity, TemplateMethod):
     """Classifying anomalies through outer density estimation.
 
     A conditional flow learns p(features | mjj) beside the window, by maximum likelihood. Asked for the masses of the
@@ -50,7 +50,7 @@ class Cathode(TemplateMethod):
     }
 
     def _learn(self, sideband: Events, signal_region: Events, seed: int, untrained: bool) -> None:
-        self.density = Density(self.config, self.name).fit(sideband.mjj, sideband.features, seed, untrained=untrained)
+        self.density = self._beside(sideband, self.name, seed, untrained)
 
     def _template(self, mjj: Floats, seed: int) -> Floats:
         return self.density.sample(mjj, seed)

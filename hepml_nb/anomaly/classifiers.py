@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from hepml_nb.core import InputError, RunError, derive_seed, rng, suggest, threads
 from hepml_nb.learn import FitConfig
@@ -184,11 +185,14 @@ class _Constant:
 
 
 class _Trees:
-    def __init__(self, model: Any) -> None:
-        self.model = model
+    """The first `best` trees of a boosting."""
+
+    def __init__(self, model: Any, best: int) -> None:
+        self.model, self.best = model, best
 
     def __call__(self, x: Floats) -> Floats:
-        return np.asarray(self.model.predict_proba(x)[:, 1])
+        stages = self.model.staged_decision_function(x)
+        return np.asarray(expit(next(islice(stages, self.best - 1, None))))
 
 
 class _Bins:
@@ -220,47 +224,28 @@ def _learn_trees(c: ClassifierConfig, train: _Sample, val: _Sample, seed: int, u
         sample_weight_val=balanced_weights(val[1]),
     )  # fmt: skip
     best = int(np.argmax(model.validation_score_))  # scores are negative losses, after 0, 1, ... trees
-    if not best:
-        return _Constant()
-    del model._predictors[best:]
-    return _Trees(model)
-
-
-class _Epochs:
-    """Batches that remember the network's weights whenever they are read, that is at every validation."""
-
-    def __init__(self, model: Any, inner: Any) -> None:
-        self.model, self.inner, self.states = model, inner, list[dict[str, Any]]()
-
-    def __len__(self) -> int:
-        return len(self.inner)
-
-    def epoch(self, epoch: int) -> Iterable[Sequence[Any]]:
-        self.states.append(copy.deepcopy(self.model.state_dict()))
-        yield from self.inner.epoch(epoch)
+    return _Trees(model, best) if best else _Constant()
 
 
 class _Network:
-    """A network with the weights of several epochs, whose outputs are averaged."""
+    """Networks of several epochs, whose outputs are averaged."""
 
-    def __init__(self, model: Any, states: list[dict[str, Any]]) -> None:
-        self.model, self.states = model, states
+    def __init__(self, models: list[Any]) -> None:
+        self.models = models
 
     def __call__(self, x: Floats) -> Floats:
         from hepml_nb.learn import RowBatches, predict
 
         batches = RowBatches(x.astype(np.float32), batch_size=_ROWS, shuffle=False)
-        total = np.zeros(len(x))
-        for state in self.states:
-            self.model.load_state_dict(state)
-            total += predict(self.model, batches, lambda net, batch: net(batch[0])[:, 0].sigmoid()).double().numpy()
-        return total / len(self.states)
+        each = [predict(model, batches, lambda net, batch: net(batch[0])[:, 0].sigmoid()) for model in self.models]
+        return np.asarray(np.mean([one.double().numpy() for one in each], axis=0))
 
 
 def _learn_network(c: ClassifierConfig, train: _Sample, val: _Sample, seed: int, untrained: bool) -> Any:
     import torch
     from torch import nn
 
+    from hepml_nb.anomaly.epochs import BestEpochs
     from hepml_nb.learn import RowBatches, Standardise, fit, mlp
 
     x, y, w = (a.astype(np.float32) for a in (*train, balanced_weights(train[1])))
@@ -268,12 +253,10 @@ def _learn_network(c: ClassifierConfig, train: _Sample, val: _Sample, seed: int,
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         model = nn.Sequential(Standardise(x.shape[1]).fit(torch.from_numpy(x)), mlp([x.shape[1], *c.hidden, 1]))
-    if untrained or not c.fit.epochs:
-        return _Network(model, [copy.deepcopy(model.state_dict())])
-    source = RowBatches(x, y, w, batch_size=c.fit.batch_size, seed=derive_seed(seed, "order"))
-    seen = _Epochs(model, RowBatches(*checked, batch_size=_ROWS, shuffle=False))
-    history = fit(model, weighted_cross_entropy, source, seen, c.fit, seed=seed, desc="classifier")
-    return _Network(model, [seen.states[i] for i in np.argsort(history.val_loss, kind="stable")[: c.best]])
+    chosen, config = BestEpochs(c.best, weighted_cross_entropy), replace(c.fit, epochs=0) if untrained else c.fit
+    source = RowBatches(x, y, w, batch_size=config.batch_size, seed=derive_seed(seed, "order"))
+    fit(model, chosen, source, [tuple(torch.from_numpy(a) for a in checked)], config, seed=seed, desc="classifier")
+    return _Network(chosen.models(model))
 
 
 def weighted_cross_entropy(model: Any, batch: Sequence[Any]) -> Any:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-import heapq
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from hepml_nb.anomaly.epochs import BestEpochs
 from hepml_nb.anomaly.preprocess import Floats, LogitScaler
+from hepml_nb.anomaly.sample import Events
 from hepml_nb.core import InputError, RunError, derive_seed, rng, threads
 from hepml_nb.learn import ConditionalFlow, FitConfig, FlowMatching, History, RowBatches, fit
 from hepml_nb.learn.flows import FlowKind
 
-__all__ = ["BestEpochs", "Density", "DensityConfig", "held_out", "tensors"]
+__all__ = ["Density", "DensityConfig", "SidebandDensity", "held_out", "tensors"]
 
 _CHUNK = 50_000  # rows at a time outside of training
 _HELD_OUT, _MOST = 0.2, 50_000  # share of the events that choose the epochs, and no more than so many of them
@@ -51,37 +50,6 @@ class DensityConfig:
             raise InputError(f"generator={self.generator!r}; expected 'flow' or 'flow-matching'.")
         if self.best < 1 or self.steps < 1:
             raise InputError(f"best={self.best!r} and steps={self.steps!r} must be at least 1.")
-
-
-class BestEpochs:
-    """A loss for `learn.fit` that keeps the weights of the epochs with the lowest validation loss.
-
-    Give the validation events as one batch: every call while the model does not train then is the end of an epoch.
-    """
-
-    def __init__(self, best: int) -> None:
-        self.best = best
-        self._kept: list[tuple[float, int, Mapping[str, Tensor]]] = []
-        self._seen = 0
-
-    def __call__(self, model: Any, batch: Any) -> Tensor:
-        loss: Tensor = model.loss(*batch)
-        if not model.training:
-            self._seen += 1
-            entry = (-float(loss), self._seen)
-            if len(self._kept) < self.best or entry > self._kept[0][:2]:
-                state = copy.deepcopy(model.state_dict())
-                (heapq.heappush if len(self._kept) < self.best else heapq.heapreplace)(self._kept, (*entry, state))
-        return loss
-
-    def models(self, model: nn.Module) -> list[Any]:
-        """Return a copy of the model for each kept epoch, best first; the model itself where none was kept."""
-        made = []
-        for _, _, state in sorted(self._kept, reverse=True, key=lambda one: one[:2]):
-            made.append(copy.deepcopy(model))
-            made[-1].load_state_dict(state)
-            made[-1].eval()
-        return made or [model.eval()]
 
 
 class Density:
@@ -178,6 +146,39 @@ class Density:
     def _must_be_fitted(self) -> None:
         if not self.models:
             raise RunError("the density is not fitted; call .fit(mjj, features) first.")
+
+
+class SidebandDensity:
+    """A method that begins with the density of the sideband: it learns one, or is given one that another has learnt."""
+
+    config: Any
+    _given: Density | None = None
+
+    def using(self, density: Density) -> Self:
+        """Make `fit` take this density instead of learning one, and return self.
+
+        CATHODE, LaCATHODE, ANODE and R-ANODE differ in what they do with it; on one flow they differ in nothing else,
+        and four trainings are one. It must have learnt the events that `fit` gets as sideband, which nobody checks.
+        Raises RunError for one that is not fitted, InputError for one that only draws where a likelihood is needed.
+        """
+        density._must_be_fitted()
+        if density.config.generator != self.config.generator:
+            raise InputError(
+                f"the density is a {density.config.generator!r}; this method is set to {self.config.generator!r}."
+            )
+        self._given = density
+        return self
+
+    def _beside(self, sideband: Events, desc: str, seed: int, untrained: bool) -> Density:
+        """Return the density that was given, or a new one of the sideband."""
+        if self._given is None:
+            return Density(self.config, desc).fit(sideband.mjj, sideband.features, seed, untrained=untrained)
+        if len(self._given.scaler.low) != len(sideband.names):
+            raise InputError(
+                f"the density has {len(self._given.scaler.low)} features, the sideband {len(sideband.names)}; "
+                "give one that was learnt on it."
+            )
+        return self._given
 
 
 def held_out(n: int, seed: int) -> npt.NDArray[np.bool_]:

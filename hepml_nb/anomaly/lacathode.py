@@ -8,14 +8,14 @@ from typing import ClassVar
 from hepml_nb.anomaly.base import AnomalyMethod
 from hepml_nb.anomaly.cathode import Cathode, CathodeConfig
 from hepml_nb.anomaly.classifiers import RatioClassifier
-from hepml_nb.anomaly.density import Density
+from hepml_nb.anomaly.density import SidebandDensity
 from hepml_nb.anomaly.sample import Events, Floats
 from hepml_nb.core import InputError, derive_seed, rng
 
 __all__ = ["LaCathode"]
 
 
-class LaCathode(AnomalyMethod):
+class LaCathode(SidebandDensity, AnomalyMethod):
     """Latent CATHODE: the flow of the sideband maps the window's data to normal numbers, and a classifier works there.
 
     Background is standard normal in the latent space at every mass, inside the window and outside of it: the template
@@ -23,6 +23,8 @@ class LaCathode(AnomalyMethod):
     that it was not trained at as soon as events outside of the window are scored, and sculpts a bump into a smooth
     spectrum; here every background event lies where the classifier was trained.
     The latent numbers are those of the best epoch: each epoch has a latent space of its own.
+    The price, with few events and trees: a signal that is narrow in the features is wide in the latent space, and what
+    the flow misses in the tails lies along its axes; at a hard cut it finds about half of what CATHODE finds.
     """
 
     name = "lacathode"
@@ -38,8 +40,7 @@ class LaCathode(AnomalyMethod):
     ) -> None:
         if self.config.generator != "flow":
             raise InputError(f"generator={self.config.generator!r}: a latent space needs generator='flow'.")
-        learnt = derive_seed(seed, self.name, "learn")
-        self.density = Density(self.config, self.name).fit(sideband.mjj, sideband.features, learnt, untrained=untrained)
+        self.density = self._beside(sideband, self.name, derive_seed(seed, self.name, "learn"), untrained)
         found = self.density.latent(signal_region.mjj, signal_region.features)
         n = int(self.config.oversample * len(found))
         normal = rng(seed, self.name, "template").standard_normal((n, found.shape[1]))

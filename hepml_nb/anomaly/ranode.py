@@ -13,7 +13,8 @@ from torch.nn.functional import logsigmoid
 
 from hepml_nb.anomaly.base import AnomalyMethod
 from hepml_nb.anomaly.cathode import SMALL_FIT
-from hepml_nb.anomaly.density import BestEpochs, Density, DensityConfig, held_out, tensors
+from hepml_nb.anomaly.density import DensityConfig, SidebandDensity, held_out, tensors
+from hepml_nb.anomaly.epochs import BestEpochs
 from hepml_nb.anomaly.masses import in_window
 from hepml_nb.anomaly.sample import Events, Floats
 from hepml_nb.core import InputError, derive_seed, threads
@@ -84,7 +85,7 @@ class Mixture(nn.Module):
         return -torch.logaddexp(signal, logsigmoid(-logit) + log_background).mean()
 
 
-class RAnode(AnomalyMethod):
+class RAnode(SidebandDensity, AnomalyMethod):
     """Residual ANODE: only what the background leaves over is learnt.
 
     p(x, m) in the window is w p_signal(x, m) + (1 - w) p(x | m) p(m). The background's p(x | m) is the flow of the
@@ -124,9 +125,8 @@ class RAnode(AnomalyMethod):
         self, sideband: Events, signal_region: Events, pure: Mapping[str, Events], seed: int, untrained: bool
     ) -> None:
         c: RAnodeConfig = self.config
-        self.background = Density(c, f"{self.name} background").fit(
-            sideband.mjj, sideband.features, derive_seed(seed, self.name, "background"), untrained=untrained
-        )
+        own = derive_seed(seed, self.name, "background")
+        self.background = self._beside(sideband, f"{self.name} background", own, untrained)
         self._masses = in_window(sideband, signal_region)
         y = tensors(self._places(signal_region))[0]
         log_background = tensors(self._log_background(signal_region))[0]

@@ -8,7 +8,8 @@ import pytest
 from hepml_nb import stats
 from hepml_nb.anomaly import ClassifierConfig, Events, Window, make, problems
 from hepml_nb.anomaly.closure import closure, sculpted
-from hepml_nb.anomaly.density import BestEpochs, Density, DensityConfig
+from hepml_nb.anomaly.density import Density, DensityConfig
+from hepml_nb.anomaly.epochs import BestEpochs
 from hepml_nb.core import InputError, RunError
 from hepml_nb.learn import FitConfig
 from hepml_nb.simulate.resonance import ResonanceToy

@@ -50,14 +50,22 @@ def test_the_epochs_of_lowest_validation_loss_are_averaged():
     config = replace(SMALL["network"], best=3)
     x0, x1 = _gaussians(2000, 2000)
     made = RatioClassifier(config).fit(x0, x1, seed=2)
-    member = made._members[0]
-    assert len(member.states) == 3
-    alone = []
-    for state in member.states:
-        member_of_one = type(member)(member.model, [state])
-        alone.append(member_of_one(x0[:50]))
+    (member,) = made._members
+    assert len(member.models) == 3
+    alone = [type(member)([model])(x0[:50]) for model in member.models]
     assert np.allclose(made.probability(x0[:50]), np.mean(alone, axis=0))
     assert np.ptp(alone, axis=0).max() > 0
+
+
+def test_the_trees_after_the_best_validation_loss_are_left_out():
+    made = RatioClassifier(replace(SMALL["trees"], members=1)).fit(*_gaussians(400, 400), seed=1)
+    (member,) = made._members
+    losses = -member.model.validation_score_  # after 0, 1, ... trees
+    assert 0 < member.best == np.argmin(losses) < len(losses) - 1
+    x = made._prepared(_gaussians(300, 1)[0])
+    stages = list(member.model.staged_predict_proba(x))
+    assert np.array_equal(member(x), stages[member.best - 1][:, 1])
+    assert not np.array_equal(member(x), stages[-1][:, 1])
 
 
 def test_members_differ_and_average():
