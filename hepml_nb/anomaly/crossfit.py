@@ -30,7 +30,8 @@ def cross_fit(
     factory: returns a new, unfitted method, such as functools.partial(anomaly.make, "cwola"). folds: the events are
     dealt out at random; each fold is scored by the method that was fitted to all others (arXiv:1902.02634).
     Scores of different trainings are not on one scale, so each is replaced by the share of the window's events of the
-    same fold that score less, ties half: a cut at 0.99 keeps 1 % of the window in every fold, up to one event.
+    same fold that score less, equal scores in random order: a cut at 0.99 keeps 1 % of the window in every fold, also
+    where trees have few values to give.
     relative_to: "sideband" takes its events for the window's, which a search needs whose cuts are background
     efficiencies: a signal does not move them, and there are more events, so that harder cuts can be told apart.
     background, signal: pure samples for methods that need them; none of their events may be among `events`.
@@ -54,12 +55,13 @@ def cross_fit(
         fitted = factory().fit(sideband, signal_region, background=background, signal=signal, seed=derive_seed(seed, k))
         mine = used[fold == k]
         among = window.inside(events.mjj[mine])
-        scores[mine] = _ranks(fitted.score(events[mine]), among if relative_to == "window" else ~among)
+        chosen = among if relative_to == "window" else ~among
+        scores[mine] = _ranks(fitted.score(events[mine]), chosen, rng(seed, "ties", k))
     return scores
 
 
-def _ranks(scores: Floats, among: np.typing.NDArray[np.bool_]) -> Floats:
-    """Return the share of the chosen scores that lie below each, ties half."""
+def _ranks(scores: Floats, among: np.typing.NDArray[np.bool_], generator: np.random.Generator) -> Floats:
+    """Return the share of the chosen scores that lie below each; equal scores are dealt over the share they take."""
     sorted_ = np.sort(scores[among])
     below, level = (np.searchsorted(sorted_, scores, side) for side in ("left", "right"))
-    return np.asarray((below + level) / (2 * len(sorted_)))
+    return np.asarray((below + generator.random(len(scores)) * (level - below)) / len(sorted_))
