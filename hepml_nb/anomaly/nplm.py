@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from hepml_nb.anomaly.functions import Family, Floats, KernelConfig, Kernels, Network, NetworkConfig, lowest
 from hepml_nb.anomaly.nuisances import Nuisances
-from hepml_nb.core import InputError
+from hepml_nb.core import InputError, RunError
 from hepml_nb.stats.checks import table
 
 __all__ = ["CONFIGS", "NPLM", "Found", "nplm_loss"]
@@ -64,7 +64,9 @@ class NPLM:
     instead of hundreds of thousands of steps of Adam with clipping: it is the same maximum, found in a thousandth of
     the time. With kernels (arXiv:2204.02317) it is convex and takes a few dozen steps; there f minimises the weighted
     cross-entropy or the likelihood, and t is twice the log likelihood ratio in either case. Centres are drawn from the
-    reference and the same for all tests, so that toys of one reference share the kernel matrix.
+    reference and the same for all tests, so that toys of one reference share the kernel matrix. The cross-entropy
+    charges a reference event far from all data only in proportion to f, the likelihood for e^f: with the paper's small
+    penalty it needs that paper's hundred reference events for each expected one.
     Raises InputError for fewer reference than expected events, nuisance parameters with the cross-entropy, a constant
     column, and an unknown name.
     """
@@ -105,7 +107,8 @@ class NPLM:
         """Return the test of data (m, d); auxiliary: (q,) what the auxiliary measurements found for nu (default: 0).
 
         In toys the auxiliary measurement fluctuates by one standard deviation around the true nu, as data do.
-        Raises InputError for other columns, no event, NaN, or another number of auxiliary measurements.
+        Raises InputError for other columns, no event, NaN, or another number of auxiliary measurements; RunError where
+        the minimum of the cross-entropy is less likely than no alternative at all.
         """
         events = table(data, "data")
         if events.shape[1] != self.columns:
@@ -121,6 +124,12 @@ class NPLM:
             best_nu, least = lowest(self._loss(None, terms, measured), np.zeros(q), 200, hessian=self._nu_curvature())
         function, nu, lowest_loss = self._best(prepared, terms, measured, best_nu)
         tau, delta = -2 * lowest_loss, -2 * least
+        if self._entropy and tau < -1:
+            raise RunError(
+                f"t = {tau:.1f}: some reference event far from all data has a large f, which the cross-entropy hardly "
+                f"sees; expected about 100 reference events for each data event (here {1 / self.weight:.0f}), a larger "
+                "penalty, or loss='likelihood'."
+            )
         return Found(tau - delta, tau, delta, nu, best_nu, function)
 
     def log_ratio(self, found: Found, x: npt.ArrayLike, *, nuisances: bool = False) -> Floats:

@@ -10,7 +10,7 @@ from hepml_nb.anomaly.nplm import CONFIGS, NPLM, nplm_loss
 from hepml_nb.anomaly.nplm_study import calibrated, exponential_test, joined
 from hepml_nb.anomaly.nuisances import Nuisances, learn_shape
 from hepml_nb.anomaly.pseudo import Null, drawn_from, power, pseudo_tests, uniform
-from hepml_nb.core import InputError, rng
+from hepml_nb.core import InputError, RunError, rng
 from hepml_nb.simulate.exponential import ExponentialToy
 
 TOY = ExponentialToy(expected=500)
@@ -139,6 +139,14 @@ def test_cross_entropy_and_likelihood_agree_where_there_is_little_to_learn():
     likelihood = NPLM(REFERENCE, TOY.expected, KernelConfig(centres=50, penalty=1e-6, loss="likelihood"))
     t = np.array([[one.test(TOY.data(i)).t for one in (entropy, likelihood)] for i in range(12)])
     assert np.corrcoef(t.T)[0, 1] > 0.9
+
+
+def test_a_cross_entropy_whose_minimum_is_no_likelihood_ratio_is_an_error():
+    """The last reference event lies alone beyond all data: e^f runs away where the cross-entropy hardly feels it."""
+    toy = ExponentialToy()
+    test = NPLM(toy.background(20_000, 1), toy.expected, KernelConfig(centres=500), seed=1)
+    with pytest.raises(RunError, match="100 reference events"):
+        test.test(toy.data(rng(3, 0), signal=20))
 
 
 def test_pseudo_data_are_drawn_without_repetition():
