@@ -20,10 +20,11 @@ __all__ = ["ConditionalSchroedinger", "Schroedinger", "SchroedingerConfig", "Sch
 @dataclass(frozen=True)
 class SchroedingerConfig(GenerativeConfig):
     """beta: variance that the noise would gather over the whole path, in units of gen's variance. steps: of a draw.
-    conditional: the network is told where the path began."""
+    heun: every step asks the network again where it led. conditional: the network is told where the path began."""
 
     beta: float = 0.1
     steps: int = 1000
+    heun: bool = False
     conditional: bool = False
     frequencies: int = 4
 
@@ -63,19 +64,29 @@ class SchroedingerNetwork(nn.Module):
         told = self.network(place, t[:, 0], context[:, : self.told])
         return weighted_mean((told - (place - x0) / (self.beta * t).sqrt()).square().mean(1), weights)
 
-    def paths(self, context: Tensor, source: Tensor, steps: int) -> list[Tensor]:
+    def end(self, place: Tensor, t: float, context: Tensor) -> Tensor:
+        """Return the mean of x_0 (n, features) for paths that are at a standardised place at time t > 0."""
+        time = torch.full((len(place),), t, dtype=place.dtype, device=place.device)
+        end: Tensor = place - (self.beta * t) ** 0.5 * self.network(place, time, context[:, : self.told])
+        return end
+
+    def paths(self, context: Tensor, source: Tensor, steps: int, heun: bool = False) -> list[Tensor]:
         """Return the path from the source (n, features) to gen: steps + 1 places in gen's units, drawn one by one.
 
         At each place the end x_0 is told, and the next place is drawn from the Brownian bridge between them. The times
-        are (i / steps)^2: the last step takes the mean of what is left, and so should have little left.
+        are (i / steps)^2: the last step takes the mean of what is left, and so should have little left. Within a step
+        the end is held at its mean, not drawn, which makes the draws too narrow, by about 2 % for 100 steps. heun: the
+        end is told again where the step led, and the step repeated, with the same noise, to the mean of both ends;
+        50 steps of two calls are then too narrow by less than 0.5 %.
         """
         path = [self.x_scale(source)]
         for i in range(steps, 0, -1):
             x, t, after = path[-1], (i / steps) ** 2, ((i - 1) / steps) ** 2
-            time = torch.full((len(x),), t, dtype=x.dtype, device=x.device)
-            end = x - (self.beta * t) ** 0.5 * self.network(x, time, context[:, : self.told])
-            mean = end + (after / t) * (x - end)
-            path.append(mean + (self.beta * after * (t - after) / t) ** 0.5 * torch.randn_like(x))
+            noise = (self.beta * after * (t - after) / t) ** 0.5 * torch.randn_like(x)
+            end = self.end(x, t, context)
+            if heun and i > 1:
+                end = (end + self.end(end + after / t * (x - end) + noise, after, context)) / 2
+            path.append(end + after / t * (x - end) + noise)
         return [x * self.x_scale.scale + self.x_scale.mean for x in path]
 
 
@@ -92,7 +103,11 @@ class Schroedinger(BridgeUnfolder):
     configs: ClassVar[Mapping[str, Any]] = {
         "paper": SchroedingerConfig(),
         "small": SchroedingerConfig(
-            draws=2, hidden=(64, 64, 64), steps=100, fit=FitConfig(epochs=40, lr=3e-3, batch_size=256, patience=None)
+            draws=2,
+            hidden=(64, 64, 64),
+            steps=50,
+            heun=True,
+            fit=FitConfig(epochs=40, lr=3e-3, batch_size=256, patience=None),
         ),
     }
 
@@ -100,7 +115,7 @@ class Schroedinger(BridgeUnfolder):
         return SchroedingerNetwork(self.config, features, context)
 
     def _path(self, model: Any, context: Tensor, source: Tensor) -> list[Tensor]:
-        path: list[Tensor] = model.paths(context, source, self.config.steps)
+        path: list[Tensor] = model.paths(context, source, self.config.steps, self.config.heun)
         return path
 
 

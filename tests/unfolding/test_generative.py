@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import kstest
 
 from hepml_nb.core import InputError, RunError
@@ -15,7 +16,7 @@ from hepml_nb.unfolding.cinn import CINN
 from hepml_nb.unfolding.ddpm import CDDPM
 from hepml_nb.unfolding.gan import CGAN
 from hepml_nb.unfolding.posteriors import coverage, ranks
-from hepml_nb.unfolding.schroedinger import ConditionalSchroedinger, Schroedinger
+from hepml_nb.unfolding.schroedinger import ConditionalSchroedinger, Schroedinger, SchroedingerNetwork
 from hepml_nb.unfolding.turbo_sim import TurboSim
 
 N, EVENTS, DRAWS = 4000, 800, 60
@@ -127,6 +128,35 @@ def test_paths_lead_from_the_measured_event_to_a_draw(kind, fitted):
     assert (np.abs(paths[:, -1, 0] - draws.mean(1)) < 4 * draws.std(1) + 1e-4).all()
     with pytest.raises(InputError, match="no paths"):
         _made(kind).fit(*problems.gaussian(50)[:2], untrained=True).paths(sim)
+
+
+class _ExactDirection(torch.nn.Module):
+    """What a perfect network tells where x_0 ~ N(0, width^2), whatever the start."""
+
+    def __init__(self, beta, width):
+        super().__init__()
+        self.beta, self.width = beta, width
+
+    def forward(self, place, t, told):
+        t = t[:, None]
+        end = self.width**2 / ((1 - t) * self.width**2 + self.beta * t) * (place - t * told)
+        return (place - end) / (self.beta * t).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("steps", "heun", "narrow"), [(100, False, 0.02), (1000, False, 0.002), (50, True, 0.004), (200, True, 0.0)]
+)
+def test_a_second_look_in_every_step_makes_draws_as_wide_as_the_posterior(steps, heun, narrow):
+    """A step towards the mean of the end forgets how far the end spreads: first order in 1 / steps without heun."""
+    n, width = 50_000, 0.5
+    network = SchroedingerNetwork(ConditionalSchroedinger.configs["small"], 1, 1)
+    network.network = _ExactDirection(network.beta, width)
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(0)
+        start = torch.full((n, 1), 1.5)
+        draws = network.paths(start, start, steps, heun)[-1]
+    assert float(draws.std()) / width == pytest.approx(1 - narrow, abs=3 / np.sqrt(2 * n))
+    assert float(draws.mean()) == pytest.approx(0, abs=4 * width / np.sqrt(n))
 
 
 def test_the_gan_draws_events_near_the_measured_ones(fitted):
