@@ -40,7 +40,7 @@ def reached_code(roots: Iterable[str], within: Iterable[str]) -> dict[str, str]:
         inside = any(name == package or name.startswith(package + ".") for package in packages)
         if inside and name not in found and not name.endswith(_REGISTRY):
             found.add(name)
-            todo += [module for one in imported_modules(_tree(_file(name))) for module in _modules(one)]
+            todo += [module for one in _imports(_file(name)) for module in _modules(one)]
     return {
         package: content_hash([(name, _tree_hash(_file(name))) for name in mine])
         for package in packages
@@ -132,6 +132,17 @@ def _parsed(file: Path, changed: int, size: int) -> ast.Module:
             ):
                 node.body = node.body[1:]
     return tree
+
+
+def _imports(file: Path) -> frozenset[str]:
+    about = file.stat()
+    return _imported(file, about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache(maxsize=1000)
+def _imported(file: Path, changed: int, size: int) -> frozenset[str]:
+    """Return what a file as it was then imports; a sweep asks for the same files once per row."""
+    return frozenset(imported_modules(_parsed(file, changed, size)))
 
 
 def _tree_hash(file: Path) -> str:
