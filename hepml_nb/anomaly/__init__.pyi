@@ -15,10 +15,14 @@ from .discovery import Discovery as Discovery
 from .discovery import chain as chain
 from .discovery import search as search
 from .gp import fit_gp as fit_gp
+from .jets import JetOutlier as JetOutlier
 from .limits import Limit as Limit
 from .limits import counting_limit as counting_limit
 from .limits import upper_limit as upper_limit
+from .registry import jet_method as jet_method
+from .registry import jet_methods as jet_methods
 from .registry import make as make
+from .registry import make_jet as make_jet
 from .registry import method as method
 from .registry import methods as methods
 from .sample import SIGNAL_REGION as SIGNAL_REGION

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hepml_nb.anomaly.base import AnomalyMethod
+from hepml_nb.anomaly.jets import JetOutlier
 from hepml_nb.core import Method, Registry
 
-__all__ = ["make", "method", "methods"]
+__all__ = ["jet_method", "jet_methods", "make", "make_jet", "method", "methods"]
 
 _A = "hepml_nb.anomaly."
 _METHODS: tuple[Method, ...] = (
@@ -35,6 +36,9 @@ _METHODS: tuple[Method, ...] = (
 )
 _REGISTRY = Registry("anomaly method", _METHODS)
 
+_JET_METHODS: tuple[Method, ...] = ()
+_JETS = Registry("outlier method on jets", _JET_METHODS)
+
 
 def methods() -> dict[str, Method]:
     """Return every registered method by name, simple ones first."""
@@ -49,4 +53,20 @@ def method(name: str) -> Method:
 def make(name: str, config: Any = "small", **overrides: Any) -> AnomalyMethod:
     """Return a new, unfitted method: `core.Registry.make`."""
     made: AnomalyMethod = _REGISTRY.make(name, config, **overrides)
+    return made
+
+
+def jet_methods() -> dict[str, Method]:
+    """Return every registered outlier method on the particles of jets by name."""
+    return dict(_JETS.methods)
+
+
+def jet_method(name: str) -> Method:
+    """Return one outlier method on jets; raise NotFound with the nearest name."""
+    return _JETS.method(name)
+
+
+def make_jet(name: str, config: Any = "small", **overrides: Any) -> JetOutlier:
+    """Return a new outlier method on jets that has learnt nothing: `core.Registry.make`."""
+    made: JetOutlier = _JETS.make(name, config, **overrides)
     return made

@@ -2,6 +2,8 @@
 
 from .detectors import DETECTOR_CHECKS as DETECTOR_CHECKS
 from .detectors import check_detector as check_detector
+from .jet_outliers import JET_OUTLIER_CHECKS as JET_OUTLIER_CHECKS
+from .jet_outliers import check_jet_outlier as check_jet_outlier
 from .multi import MULTI_CHECKS as MULTI_CHECKS
 from .promises import ConformanceError as ConformanceError
 from .safety import EMISSIONS as EMISSIONS
