@@ -101,13 +101,14 @@ def lhco(
     window: Window = SIGNAL_REGION,
     seed: int = 0,
     convention: Convention = "cathode",
+    pure_background: int | None = None,
 ) -> Problem:
     """Return a search on records of `lhco`, split by one of two published conventions.
 
-    records: QCD (label 0) and signals; extra: records of `lhco-extra-qcd`, half for the pure background, half for the
-    test. signal: label of the signal, 1 (two quarks each) or 2 (three). n_signal: signal events among the data, of all
-    masses (None: one in a thousand QCD events, as 1000 in the public million). Signals that are not among the data are
-    pure signal and test, half and half.
+    records: QCD (label 0) and signals; extra: records of `lhco-extra-qcd`, of which pure_background in the window are
+    the pure background (None: half of them) and all others test. signal: label of the signal, 1 (two quarks each) or 2
+    (three). n_signal: signal events among the data, of all masses (None: one in a thousand QCD events, as 1000 in the
+    public million). Signals that are not among the data are pure signal and test, half and half.
     convention: "cathode" (arXiv:2109.00546) takes all QCD as data, half of them for validation, and tests on extra QCD
     only; "sk_cathode" splits all data into 1/2, 1/6 and 1/3 for training, validation and test, to which the extra ones
     are added. Scores of the two are not interchangeable: the data of the second are fewer.
@@ -128,7 +129,12 @@ def lhco(
     injected, others = resonant[:wanted], _inside(resonant[wanted:], window)
     more = _inside(_events(features(extra), 0), window)
     more = more[rng(seed, "lhco", "extra").permutation(len(more))]
-    background, test_background = more[: len(more) // 2], more[len(more) // 2 :]
+    pure_b = len(more) // 2 if pure_background is None else pure_background
+    if not 0 < pure_b < len(more):
+        raise InputError(
+            f"pure_background={pure_b!r} of {len(more)} extra events; expected some, and some for the test."
+        )
+    background, test_background = more[:pure_b], more[pure_b:]
     pure, test_signal = others[: len(others) // 2], others[len(others) // 2 :]
     data, validation, tested = _mixed(concatenate([qcd, injected]), seed), 0.5, [test_background, test_signal]
     if convention == "sk_cathode":

@@ -174,7 +174,10 @@ def _science(node: NotebookNode, topic: str) -> dict[str, str]:
     words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     names = {getattr(node, "attr", None) or getattr(node, "name", None) for node in ast.walk(tree)}
     for package in packages:
-        modules |= set(registered(package).values()) if "methods" in names else method_modules(package, words)
+        modules |= method_modules(package, words)
+        modules |= {
+            module for name, listed in registered(package).items() if name in names for module in listed.values()
+        }
     within = [f"hepml_nb.{name}" for name in sorted(packages) if _exists(name)]
     found = reached_code(sorted(modules), within)
     return {package.removeprefix("hepml_nb."): code for package, code in found.items()}

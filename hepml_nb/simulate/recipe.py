@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from hepml_nb.core import InputError, NotFound, suggest
@@ -63,9 +64,8 @@ def _like(default: Any, value: Any) -> Any:
 
 def recipe_names() -> list[str]:
     """Return the names of all recipes."""
-    from hepml_nb.simulate import recipes as package
-
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    folder = Path(__file__).parent / "recipes"  # not imported: a result hangs on the recipes that it uses, not on all
+    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]))
 
 
 def recipe(name: str) -> Recipe:

@@ -89,6 +89,8 @@ def test_bad_input(records, tmp_path):
         lhco(*records, convention="cathod")
     with pytest.raises(InputError, match="n_signal"):
         lhco(*records, n_signal=10**6)
+    with pytest.raises(InputError, match="pure_background=100000"):
+        lhco(*records, pure_background=100_000)
     with pytest.raises(InputError, match="signal=3"):
         lhco(*records, signal=3, n_signal=5)
     with pytest.raises(InputError, match="shape"):

@@ -63,8 +63,9 @@ def test_the_results_key_names_the_packages_that_the_notebook_uses(build: Any) -
 
 
 def test_only_the_methods_that_cells_name_count(build: Any) -> None:
-    calls = ("tagging.labels_of", "tagging.make('cut')", "tagging.make('pfn')", "tagging.methods()")
-    assert len({code_of(call, build)["tagging"] for call in calls}) == 4
+    names = ("labels_of", "make('cut')", "make('pfn')", "make('gn2')", "methods()", "multi_methods()")
+    calls = [f"tagging.{name}" for name in names]
+    assert len({code_of(call, build)["tagging"] for call in calls}) == len(calls)
     assert "tagging" not in code_of("tagging.make('no such')", build)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import numpy as np
 import pytest
 
-from hepml_nb.core import InputError, NotFound
-from hepml_nb.simulate import FIELDS, recipe
+from hepml_nb.core import InputError, NotFound, imported_modules
+from hepml_nb.simulate import FIELDS, Recipe, recipe
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "qcd": {"label": 0},
@@ -89,3 +92,8 @@ def test_the_tune_is_all_that_tells_tuned_jets_from_the_others() -> None:
     made = {tune: recipe("jets_of_tune")(20, seed=4, tune=tune)[0] for tune in (14, 21)}
     assert ak.array_equal(made[14], recipe("jets")(20, seed=4)[0], equal_nan=True)
     assert not ak.array_equal(made[14].pt, made[21].pt)
+
+
+def test_asking_for_one_recipe_reaches_no_other():
+    source = Path(inspect.getfile(Recipe)).read_text(encoding="utf-8")
+    assert not {one for one in imported_modules(ast.parse(source)) if "recipes" in one}
