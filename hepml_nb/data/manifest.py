@@ -128,7 +128,8 @@ class Manifest:
     `schema` names what its records hold (a file of data_manifests/schemas); `columns` and `collections` given here come
     on top. `recipe` makes its twin; a public set without one can only be fetched. `profiles` gives the number of
     records per profile, split and stream; the streams are those of the recipe and, in general, the classes. `keeps`
-    names, for a profile that ships as a sample, the only columns that it ships with.
+    names, for a profile that ships as a sample, the only columns that it ships with; "constituents.pt" is a column of a
+    collection.
     """
 
     name: str
@@ -168,10 +169,11 @@ class Manifest:
                 _known(split, SPLITS, f"{self.name}: profiles.{profile}")
                 for stream in counts:
                     _known(stream, streams, f"{self.name}: profiles.{profile}.{split}")
+        inside = [f"{name}.{column}" for name, columns in self.collections.items() for column in columns]
         for profile, kept in self.keeps.items():
             _known(profile, self.profiles, f"{self.name}: keeps")
             for column in kept:
-                _known(column, {**self.columns, **self.collections}, f"{self.name}: keeps.{profile}")
+                _known(column, (*self.columns, *self.collections, *inside), f"{self.name}: keeps.{profile}")
         for file in self.public.files if self.public else ():
             for stream in filter(None, (file.stream, *file.members.values())):
                 _known(stream, streams, f"{self.name}: public.files: {file.name}")

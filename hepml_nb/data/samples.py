@@ -76,7 +76,7 @@ def write(about: Manifest, dataset: Dataset) -> int:
     for split in dataset.splits:
         for path in _folder(about).glob(f"{_stem(about, dataset.profile)}.{split}.*parquet"):
             path.unlink()  # pieces of a larger one that was here before
-        array = dataset.split(split) if kept is None else dataset.split(split)[kept]
+        array = dataset.split(split) if kept is None else _only(dataset.split(split), kept)
         contents = [(len(array), parquet_bytes(array))]
         if len(contents[0][1]) > _LARGEST:
             number = 1 + int(1.05 * len(contents[0][1]) / _LARGEST)
@@ -93,6 +93,17 @@ def write(about: Manifest, dataset: Dataset) -> int:
         json.dump({**dataset.provenance, "source": "sample", "splits": splits}, stream, indent=1, default=str)
     return sum(path.stat().st_size for split, entry in splits.items()
                for path, _ in _pieces(about, dataset.profile, split, entry))  # fmt: skip
+
+
+def _only(array: Any, kept: list[str]) -> Any:
+    """Return records with the columns named; "constituents.pt" is one column of a collection."""
+    chosen = array[[name for name in kept if "." not in name]]
+    inside: dict[str, list[str]] = {}
+    for collection, _, column in (name.partition(".") for name in kept if "." in name):
+        inside.setdefault(collection, []).append(column)
+    for collection, columns in inside.items():
+        chosen[collection] = array[collection][columns]
+    return chosen
 
 
 def _read(path: Path, sha256: str) -> Any:

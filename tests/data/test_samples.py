@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import awkward as ak
@@ -17,7 +18,7 @@ from hepml_nb.data.manifest import parse
 from hepml_nb.simulate import describe, dijets, recipe
 
 MIB = 1_000_000
-ALLOWED = {"tagging": 4, "unfolding": 8, "anomaly": 7, "calo": 8, "sbi": 3, "start": 1}
+ALLOWED = {"tagging": 4, "unfolding": 8, "anomaly": 9, "calo": 8, "sbi": 3, "start": 1}
 
 
 def test_samples_stay_within_their_allowance() -> None:
@@ -155,6 +156,22 @@ def test_a_sample_ships_with_the_columns_that_its_profile_keeps(
     assert back.fields == about.keeps["tutorial"]
     assert sorted(ak.to_list(back.mjj)) == sorted(ak.to_list(whole.split("test").mjj))
     assert dijets.features(back).shape == (len(back), len(dijets.FEATURES))
+
+
+def test_a_sample_may_keep_some_columns_of_its_constituents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, about = data.load("unseen-jets"), data.manifest("unseen-jets")
+    assert set(whole.split("test").constituents.fields) == {"pt", "deta", "dphi", "pdg"}  # no impact parameters
+    monkeypatch.setattr(samples, "manifests_dir", lambda: tmp_path)
+    few = replace(about, keeps={"smoke": ["mass", "constituents.pt", "label", "constituents.deta"]})
+    samples.write(few, Dataset(about.name, "smoke", {"test": whole.parts("test")}, whole.provenance, about.classes))
+    back = samples.sample(few, "smoke", 0).split("test")
+    assert set(back.fields) == {"mass", "label", "constituents"}
+    assert set(back.constituents.fields) == {"pt", "deta"}
+    rows = [sorted(zip(ak.to_list(jets.mass), ak.to_list(ak.sum(jets.constituents.pt, axis=1)), strict=True))
+            for jets in (back, whole.split("test"))]  # fmt: skip
+    assert rows[0] == rows[1]
+    with pytest.raises(InputError, match=r"constituents\.d0val"):
+        replace(about, keeps={"smoke": ["constituents.d0"]})
 
 
 def test_a_column_that_is_not_there_cannot_be_kept() -> None:
