@@ -11,16 +11,29 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import binom, kstest, norm
 
+from hepml_nb import data
 from hepml_nb.anomaly.bumps import expected_z
 from hepml_nb.anomaly.discovery import Discovery, chain
 from hepml_nb.anomaly.problems import COLUMNS
 from hepml_nb.anomaly.registry import make
 from hepml_nb.anomaly.sample import Events, Floats, Window
-from hepml_nb.core import InputError, Result, derive_seed
+from hepml_nb.core import InputError, Result, derive_seed, rng
+from hepml_nb.simulate.dijets import features
 from hepml_nb.simulate.resonance import ResonanceToy
 from hepml_nb.stats.intervals import clopper_pearson
 
-__all__ = ["EDGES", "EFFICIENCIES", "WINDOWS", "Calibration", "calibration", "inclusive_z", "pseudo_data", "search_toy"]
+__all__ = [
+    "EDGES",
+    "EFFICIENCIES",
+    "PARTS",
+    "WINDOWS",
+    "Calibration",
+    "calibration",
+    "inclusive_z",
+    "pseudo_data",
+    "search_toy",
+    "search_twin",
+]
 
 EDGES: Floats = np.round(np.linspace(2.7, 7.0, 44), 3)
 """Bins of the mass, TeV."""
@@ -32,6 +45,9 @@ WINDOWS: tuple[Window, ...] = tuple(
 
 EFFICIENCIES = (0.1, 0.01, 0.003)
 """Shares of the sideband that the cuts keep."""
+
+PARTS = 10
+"""Disjoint sets that the twin's QCD is dealt into."""
 
 
 def pseudo_data(events: int, signal: int = 0, seed: int = 0, shift: float = 0.0) -> Events:
@@ -59,15 +75,28 @@ def search_toy(point: Mapping[str, Any]) -> dict[str, Any]:
     cut there; the seconds.
     Raises InputError for a method that needs pure samples.
     """
-    seed = int(point.get("seed", 0))
+    seed, shift = int(point.get("seed", 0)), float(point.get("shift", 0.0))
+    return _searched(point, pseudo_data(int(point.get("events", 30_000)), int(point.get("signal", 0)), seed, shift))
+
+
+def search_twin(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Search one of ten disjoint sets of simulated QCD dijets, of the shipped tables of the LHC Olympics twin.
+
+    point: "part" (0 to 9); the rest as of `search_toy`, but for what makes pseudo-data. The row is the same.
+    """
+    records = data.load("lhco", profile="tutorial")
+    table = np.concatenate([features(records.split(name)[records.split(name).label == 0]) for name in records.splits])
+    used = table[(table[:, 0] > EDGES[0]) & (table[:, 0] < EDGES[-1])]
+    mine = used[rng(0, "ten parts").permutation(len(used))[int(point["part"]) :: PARTS]]
+    return _searched(point, Events(mine[:, 0], mine[:, 1:], COLUMNS, np.zeros(len(mine))))
+
+
+def _searched(point: Mapping[str, Any], events: Events) -> dict[str, Any]:
     name, config = str(point.get("method", "cwola")), point.get("config", "small")
     method = partial(make, name, config, **point.get("settings", {}))
     if needed := type(method()).needs:
         raise InputError(f"{name} needs pure {' and '.join(sorted(needed))}; a search has nothing but the data.")
     start = time.perf_counter()
-    events = pseudo_data(
-        int(point.get("events", 30_000)), int(point.get("signal", 0)), seed, float(point.get("shift", 0.0))
-    )
     found = chain(
         events,
         WINDOWS,
@@ -77,7 +106,7 @@ def search_toy(point: Mapping[str, Any]) -> dict[str, Any]:
         folds=int(point.get("folds", 3)),
         order=int(point.get("order", 3)),
         toys=int(point.get("toys", 500)),
-        seed=derive_seed(seed, "search"),
+        seed=derive_seed(int(point.get("seed", 0)), "search"),
     )
     inside = WINDOWS[_CENTRAL].inside(events.mjj)
     return {

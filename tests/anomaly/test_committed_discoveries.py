@@ -1,9 +1,10 @@
 """What the committed searches on the toy show: the global p-value can be believed, and a signal is found."""
 
 import numpy as np
+from scipy.stats import kstest
 
 from hepml_nb import runtime
-from hepml_nb.anomaly.searches import calibration, inclusive_z
+from hepml_nb.anomaly.searches import PARTS, calibration, inclusive_z
 
 SPEC = runtime.read_spec("anomaly/discoveries")
 ROWS = runtime.rows(SPEC)
@@ -40,3 +41,9 @@ def test_more_signal_is_found_more_surely_and_in_its_window():
     loud = BY_SIGNAL[max(BY_SIGNAL)]
     assert np.mean([abs(row["best"][0] - 2) <= 1 for row in loud]) > 0.8
     assert medians[-1] > inclusive_z(30_000, max(BY_SIGNAL))
+
+
+def test_ten_disjoint_sets_of_simulated_dijets_show_no_gross_failure():
+    p = [one["row"]["global_p"] for one in runtime.rows("anomaly/discoveries_lhco")]
+    assert len(p) == PARTS
+    assert kstest(p, "uniform").pvalue > 0.01
