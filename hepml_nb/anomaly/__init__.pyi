@@ -5,6 +5,7 @@ from .background import choose_order as choose_order
 from .background import fit_background as fit_background
 from .base import AnomalyMethod as AnomalyMethod
 from .base import TemplateMethod as TemplateMethod
+from .bumpnet import BumpNet as BumpNet
 from .bumps import local_p as local_p
 from .bumps import scan as scan
 from .bumps import window_search as window_search
