@@ -36,7 +36,12 @@ _METHODS: tuple[Method, ...] = (
 )
 _REGISTRY = Registry("anomaly method", _METHODS)
 
-_JET_METHODS: tuple[Method, ...] = ()
+_JET_METHODS: tuple[Method, ...] = (
+    Method("anti-qcd", _A + "anti_qcd:AntiQcd", "2201.07199", ("S1/34",), "Not QCD to a classifier of known jets"),
+    Method(
+        "evidential", _A + "evidential:Evidential", "2501.05656", ("S0/101",), "Little evidence for any known class"
+    ),
+)
 _JETS = Registry("outlier method on jets", _JET_METHODS)
 
 
