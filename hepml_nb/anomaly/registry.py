@@ -41,6 +41,7 @@ _JET_METHODS: tuple[Method, ...] = (
     Method(
         "evidential", _A + "evidential:Evidential", "2501.05656", ("S0/101",), "Little evidence for any known class"
     ),
+    Method("lgae", _A + "lgae:Lgae", "2212.07347", ("S0/2",), "Autoencoder that commutes with boosts"),
 )
 _JETS = Registry("outlier method on jets", _JET_METHODS)
 
