@@ -33,6 +33,8 @@ _METHODS: tuple[Method, ...] = (
     Method("deep-svdd", _A + "svdd:DeepSvdd", "ICML 2018, 4393", ("S0/19",), "Distance from the centre of a sphere"),
     Method("flow-likelihood", _A + "likelihood:FlowLikelihood", "2312.11618", ("S0/12",), "-log p(x) of a flow"),
     Method("funnel", _A + "funnel:Funnel", "2112.08069", ("S1/18",), "-log p(x) of a flow into fewer dimensions"),
+    Method("latent-kernel", _A + "latent_kernel:LatentKernel", "2301.10780", ("S1/19",), "A kernel machine of latents"),
+    Method("latent-quantum", _A + "latent_kernel:LatentQuantum", "2301.10780", ("S1/19",), "With a quantum kernel"),
 )
 _REGISTRY = Registry("anomaly method", _METHODS)
 
