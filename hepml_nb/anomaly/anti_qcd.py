@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -12,10 +12,12 @@ from torch.nn import functional
 
 from hepml_nb.anomaly.jets import JetNetwork
 from hepml_nb.anomaly.knowing import ClassNetwork, KnowingJetOutlier, check_widths
-from hepml_nb.core import InputError
+from hepml_nb.core import InputError, suggest
 from hepml_nb.learn import FitConfig, set_pool
 
 __all__ = ["AntiQcd", "AntiQcdConfig", "AntiQcdNetwork", "spread", "stretched"]
+
+Augment = Literal["all", "known", "none"]
 
 _LEVELS = 101  # quantiles of the usual jets' spreads
 _LEAST = 1e-3  # spread of a jet of one particle, which cannot be stretched
@@ -25,17 +27,20 @@ _LEAST = 1e-3  # spread of a jet of one particle, which cannot be stretched
 class AntiQcdConfig:
     """phi, f: widths of the network per particle and of that on the sum. most: hardest particles taken (None: all).
 
-    augment: give known jets masses of usual ones in training. With False the classifier reads the mass.
+    augment: which jets are given masses of usual ones in training: "all", "known" (usual ones stay as they are, and a
+    jet that was stretched shows by that what it is), "none" (the classifier reads the mass).
     """
 
     phi: tuple[int, ...] = (100, 100, 256)
     f: tuple[int, ...] = (100, 100, 100)
     most: int | None = 100
-    augment: bool = True
+    augment: Augment = "all"
     fit: FitConfig = field(default_factory=lambda: FitConfig(epochs=50, lr=1e-3, batch_size=256, patience=8))
 
     def __post_init__(self) -> None:
         check_widths(self.phi, self.f)
+        if self.augment not in get_args(Augment):
+            raise InputError(f"augment={self.augment!r} is unknown{suggest(str(self.augment), get_args(Augment))}")
         if self.most is not None and self.most < 2:
             raise InputError(f"most={self.most!r}; expected at least 2 particles, or None for all.")
 
@@ -60,7 +65,7 @@ def stretched(values: Tensor, lengths: Tensor, factor: Tensor) -> Tensor:
 
 
 class AntiQcdNetwork(ClassNetwork):
-    """A classifier by cross entropy that sees known jets at masses drawn from those of the usual ones."""
+    """A classifier by cross entropy that sees jets at masses drawn from those of the usual ones."""
 
     levels: Tensor
 
@@ -76,16 +81,17 @@ class AntiQcdNetwork(ClassNetwork):
         self.levels.copy_(torch.quantile(usual, torch.linspace(0, 1, _LEVELS)))
 
     def augmented(self, values: Tensor, lengths: Tensor, classes: Tensor) -> Tensor:
-        """Return particles of a batch in which every known jet has the spread of some usual jet, drawn anew."""
+        """Return particles of a batch in which all, or all known, jets have spreads of usual ones, drawn anew."""
         place = torch.rand(len(lengths), device=values.device) * (_LEVELS - 1)
         low = place.long()
         drawn = torch.lerp(self.levels[low], self.levels[low + 1], place - low)
         now = spread(values, lengths)
-        return stretched(values, lengths, torch.where((classes > 0) & (now > _LEAST), drawn / now, 1.0))
+        which = (now > _LEAST) & ((classes > 0) | (self.augment == "all"))
+        return stretched(values, lengths, torch.where(which, drawn / now, 1.0))
 
     def loss(self, values: Tensor, lengths: Tensor, classes: Tensor) -> Tensor:
         """Return the cross entropy of the classes, of augmented jets where that is asked for."""
-        seen = self.augmented(values, lengths, classes) if self.augment else values
+        seen = values if self.augment == "none" else self.augmented(values, lengths, classes)
         return functional.cross_entropy(self(seen, lengths), classes)
 
     def unusual(self, values: Tensor, lengths: Tensor) -> Tensor:
@@ -98,10 +104,11 @@ class AntiQcdNetwork(ClassNetwork):
 class AntiQcd(KnowingJetOutlier):
     """Anti-QCD tagger (arXiv:2201.07199): classify QCD, W and top jets, and call what is not QCD unusual, 1 - p(QCD).
 
-    That classifier would know a W by its mass, miss other masses and bend the spectrum of QCD; so masses are made
-    alike by data augmentation. Here every known jet is stretched, anew in each epoch, to a mass drawn from the QCD
-    jets', which are left as they are: then the mass alone says nothing of the class. Of the paper's recipe we had the
-    abstract only; the stretching is our choice. The paper's network is larger; ours is a sum over particles.
+    That classifier would know a W by its mass, miss other masses and bend the spectrum of QCD; so it is made invariant
+    by data augmentation. Here every jet is stretched, anew in each epoch, to a mass drawn from the QCD jets', whatever
+    its class: the mass says nothing of the class, nor does the stretching. QCD's spectrum is still bent where heavy QCD
+    has more of the structure of a decay. Of the paper's recipe we had the abstract only; the stretching is our choice.
+    The paper's network is larger; ours is a sum over particles.
     """
 
     name = "anti-qcd"

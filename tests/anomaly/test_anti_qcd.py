@@ -35,6 +35,14 @@ def rows(some, most=None):
     return torch.from_numpy(found.values), torch.from_numpy(found.lengths)
 
 
+def at(some, factor):
+    """Jets with all angles, and so the mass, times a factor."""
+    inside = some.constituents
+    for name in ("deta", "dphi"):
+        inside = ak.with_field(inside, inside[name] * factor, name)
+    return ak.with_field(some, inside, "constituents")
+
+
 @cache
 def tagger(augment):
     train = jets("train")
@@ -58,9 +66,11 @@ def test_stretching_a_jet_multiplies_its_mass_and_leaves_its_shares_and_shape():
     assert torch.allclose(*angles, atol=1e-5)
 
 
-def test_augmented_jets_have_the_masses_of_usual_ones_which_stay_as_they_are():
+@pytest.mark.parametrize("augment", ["all", "known"])
+def test_augmented_jets_have_the_masses_of_usual_ones(augment):
     train = jets("train")
-    net = make_jet("anti-qcd").learn(of(train, QCD), known=of(train, W, TOP), untrained=True).model
+    made = make_jet("anti-qcd", augment=augment)
+    net = made.learn(of(train, QCD), known=of(train, W, TOP), untrained=True).model
     some = ak.concatenate([of(train, QCD), of(train, W, TOP)])
     values, lengths = rows(some, 40)
     classes = torch.from_numpy(ak.to_numpy(some.label).astype(np.int64))
@@ -68,15 +78,15 @@ def test_augmented_jets_have_the_masses_of_usual_ones_which_stay_as_they_are():
         torch.manual_seed(3)
         new, again = (net.augmented(values, lengths, classes) for _ in range(2))
     known, before, after = classes > 0, spread(values, lengths), spread(new, lengths)
-    assert torch.allclose(after[~known], before[~known])
+    assert torch.equal(after[~known], before[~known]) is (augment == "known")
     assert ks_2samp(before[known], before[~known]).pvalue < 1e-20
-    for one in (W, TOP):
+    for one in (QCD, W, TOP):
         assert ks_2samp(after[classes == one], before[~known]).pvalue > 0.01
     assert not torch.equal(new, again)
 
 
 def test_probabilities_are_of_the_classes_in_the_order_of_their_labels():
-    test, made = jets("test"), tagger(False)
+    test, made = jets("test"), tagger("none")
     p = made.probabilities(test)
     assert p.shape == (len(test), 3)
     assert p.sum(axis=1) == pytest.approx(1)
@@ -89,19 +99,32 @@ def test_probabilities_are_of_the_classes_in_the_order_of_their_labels():
 def test_augmentation_bends_the_mass_of_qcd_less_and_still_finds_unseen_jets():
     test = of(jets("test"), QCD, H4Q)
     usual, bent = ak.to_numpy(test.label) == QCD, {}
-    for augment in (True, False):
+    for augment in ("all", "none"):
         score = tagger(augment).score(test)
         assert auc(~usual, score).value > 0.75
         passes = score > np.quantile(score[usual], 0.8)
         mass = ak.to_numpy(test.mass)
         bins = np.linspace(0, 240, 13)
-        bent[augment] = jensen_shannon(mass[passes & usual], mass[~passes & usual], bins=bins).value
-    assert bent[True] < 0.6 * bent[False]
+        bent[augment] = jensen_shannon(mass[passes & usual], mass[~passes & usual], bins=bins)
+    assert bent["all"].value < bent["none"].value - 2 * np.hypot(bent["all"].error, bent["none"].error)
+
+
+def test_with_augmentation_structure_is_found_at_any_mass():
+    usual, four = of(jets("test"), QCD), of(jets("test"), H4Q)
+    labels = np.repeat([0, 1], [len(usual), len(four)])
+    found = {}
+    for augment in ("all", "none"):
+        made = tagger(augment)
+        found[augment] = auc(labels, np.r_[made.score(usual), made.score(at(four, 60 / 125))]).value
+    assert found["all"] > 0.8
+    assert found["none"] < found["all"] - 0.1
 
 
 def test_what_cannot_be_is_refused():
     with pytest.raises(InputError, match="most=1"):
         AntiQcdConfig(most=1)
+    with pytest.raises(InputError, match=r"augment=.al.*all"):
+        AntiQcdConfig(augment="al")
     with pytest.raises(InputError, match="positive widths"):
         AntiQcdConfig(phi=())
     with pytest.raises(RunError, match="learn"):
