@@ -140,9 +140,13 @@ class NetworkJetOutlier(JetOutlier):
         return fit(self.model, loss, source, checked, config, seed=seed, desc=self.name)
 
     def _score(self, jets: Any) -> Floats:
+        return self._forward(jets, lambda net, batch: net.unusual(*batch))
+
+    def _forward(self, jets: Any, forward: Callable[[Any, Any], Tensor]) -> Floats:
+        """Return what `forward` (network, (values, lengths)) gives for jets, as float64."""
         batches = SetBatches(*self._rows(jets, np.zeros(len(jets), np.int64))[:2], batch_size=_JETS, shuffle=False)
-        scores: Floats = predict(self.model, batches, lambda net, batch: net.unusual(*batch)).double().numpy()
-        return scores
+        found: Floats = predict(self.model, batches, forward).double().numpy()
+        return found
 
     def _rows(self, jets: Any, classes: Classes) -> tuple[Tensor, ...]:
         """Return what a batch holds: particles, how many each jet has, and classes."""

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from hepml_nb.anomaly.jets import JetNetwork, NetworkJetOutlier
 from hepml_nb.core import InputError, RunError
-from hepml_nb.learn import DeepSet, SetBatches, Standardise, predict
+from hepml_nb.learn import DeepSet, Standardise
 from hepml_nb.tagging import check_jets
 
 __all__ = ["ClassNetwork", "KnowingJetOutlier", "check_widths"]
 
 _INPUTS = 5
-_BATCH = 256
 _SOFTEST = 1e-6  # of z: far below any particle, and the logarithm stays finite
 
 
@@ -73,7 +72,4 @@ class KnowingJetOutlier(NetworkJetOutlier):
         if not self._ready:
             raise RunError(f"a {self.name} that has learnt nothing knows no classes; call .learn(jets, known=...).")
         check_jets(jets, self.columns, method=self.name)
-        rows = self._rows(jets, np.zeros(len(jets), np.int64))[:2]
-        batches = SetBatches(*rows, batch_size=_BATCH, shuffle=False)
-        found: npt.NDArray[np.float64] = predict(self.model, batches, forward).double().numpy()
-        return found
+        return self._forward(jets, forward)

@@ -39,11 +39,16 @@ _METHODS: tuple[Method, ...] = (
 _REGISTRY = Registry("anomaly method", _METHODS)
 
 _JET_METHODS: tuple[Method, ...] = (
+    Method("antelope", _A + "antelope:Antelope", "2408.17409", ("S0/22",), "What a signal model makes one look at"),
     Method("anti-qcd", _A + "anti_qcd:AntiQcd", "2201.07199", ("S1/34",), "Not QCD to a classifier of known jets"),
     Method(
         "evidential", _A + "evidential:Evidential", "2501.05656", ("S0/101",), "Little evidence for any known class"
     ),
+    Method("graph-autoencoder", _A + "graphs:GraphAutoencoder", "2111.12849", ("S0/19",), "A jet, made of its vector"),
+    Method("graph-svdd", _A + "graphs:GraphSvdd", "ICML 2018, 4393", ("S0/19",), "A jet's vector, far from a centre"),
     Method("lgae", _A + "lgae:Lgae", "2212.07347", ("S0/2",), "Autoencoder that commutes with boosts"),
+    Method("next-token", _A + "next_token:NextToken", "2403.05618", ("S2/177",), "Surprise of the next particle"),
+    Method("masked-token", _A + "next_token:MaskedToken", "2509.26218", ("S2/177",), "Surprise of a hidden particle"),
 )
 _JETS = Registry("outlier method on jets", _JET_METHODS)
 
