@@ -31,6 +31,8 @@ from .sample import Events as Events
 from .sample import Window as Window
 from .sample import concatenate as concatenate
 from .sample import disjoint as disjoint
+from .sofie import scan_tagged as scan_tagged
+from .sofie import tagged as tagged
 from .spectrum import MassSpectrum as MassSpectrum
 from .spectrum import fill as fill
 from .trials import gross_vitells as gross_vitells
