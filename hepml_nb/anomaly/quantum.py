@@ -87,7 +87,7 @@ class Circuit:
                 state = _flipped(state, control, target)
             for q in range(self.qubits):
                 state = _turned(state, rotation(first[:, q], second[:, q], 0), q)
-        return state.reshape(len(angles), -1)
+        return state.reshape(len(angles), 2**self.qubits)
 
 
 def fidelity(a: Complex, b: Complex) -> Floats:
@@ -110,7 +110,7 @@ def entanglement(states: Complex) -> Floats:
     qubits = size.bit_length() - 1
     purity = np.zeros(n)
     for q in range(qubits):
-        apart = np.moveaxis(states.reshape(n, *[2] * qubits), q + 1, 1).reshape(n, 2, -1)
+        apart = np.moveaxis(states.reshape(n, *[2] * qubits), q + 1, 1).reshape(n, 2, size // 2)
         rho = apart @ apart.conj().transpose(0, 2, 1)
         purity += (np.abs(rho) ** 2).sum(axis=(1, 2))
     return np.asarray(2 * (1 - purity / qubits))
@@ -119,7 +119,7 @@ def entanglement(states: Complex) -> Floats:
 def _turned(state: Complex, gate: Complex, q: int) -> Complex:
     """Return states (n, 2, ..., 2) with each event's gate (n, 2, 2) applied to qubit q."""
     moved = np.moveaxis(state, q + 1, 1)
-    turned = gate @ moved.reshape(len(state), 2, -1)
+    turned = gate @ moved.reshape(len(state), 2, 2 ** (state.ndim - 2))
     return np.moveaxis(turned.reshape(moved.shape), 1, q + 1)
 
 

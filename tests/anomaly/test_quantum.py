@@ -60,6 +60,7 @@ def test_rotations_are_unitary_and_keep_the_length_of_states():
     assert np.allclose(u @ u.conj().transpose(0, 2, 1), np.eye(2), atol=1e-14)
     states = Circuit(MOST_QUBITS).states(angles(20, MOST_QUBITS, 5.0))
     assert states.shape == (20, 2**MOST_QUBITS)
+    assert Circuit(2).states(np.zeros((0, 4))).shape == (0, 4)
     assert np.allclose((np.abs(states) ** 2).sum(axis=1), 1, atol=1e-12)
 
 
