@@ -116,7 +116,7 @@ class Antelope(NetworkJetOutlier):
             f=(32,),
             hidden=(16,),
             latent=6,
-            most=60,
+            most=None,
             supervised=FitConfig(epochs=15, lr=4e-3, batch_size=64, patience=None, threads=1),
             fit=FitConfig(epochs=25, lr=4e-3, batch_size=64, patience=None, threads=1),
         ),
