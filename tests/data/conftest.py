@@ -13,6 +13,12 @@ from hepml_nb.simulate import Recipe, recipe
 from hepml_nb.simulate.jets import from_constituents
 
 
+@pytest.fixture(autouse=True)
+def batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No bars: a test before in this process may have imported a notebook kernel, which asks for them."""
+    monkeypatch.setenv("HEPML_NB_BATCH", "1")
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HEPML_NB_CACHE", str(tmp_path / "cache"))
