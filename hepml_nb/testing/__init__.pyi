@@ -11,6 +11,9 @@ from .safety import SIZES as SIZES
 from .safety import emit as emit
 from .safety import score_changes as score_changes
 from .safety import untruncated as untruncated
+from .showers import SHOWER_CHECKS as SHOWER_CHECKS
+from .showers import check_shower_model as check_shower_model
+from .showers import toy_showers as toy_showers
 from .symmetries import beam_transforms as beam_transforms
 from .symmetries import boost as boost
 from .symmetries import check_invariance as check_invariance

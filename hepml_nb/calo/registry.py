@@ -1,0 +1,33 @@
+"""The generators of showers there are: one line each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hepml_nb.calo.base import ShowerModel
+from hepml_nb.core import Method, Registry
+
+__all__ = ["make", "method", "methods"]
+
+_C = "hepml_nb.calo."
+_METHODS: tuple[Method, ...] = (
+    Method("library", _C + "library:Library", "JPCS 160 (2009) 012082", (), "Nearest showers of the training, scaled"),
+    Method("gflash", _C + "parametrised:Gflash", "hep-ex/0001020", (), "Grindhammer and Peters' parametrisation"),
+)
+_REGISTRY = Registry("generator of showers", _METHODS)
+
+
+def methods() -> dict[str, Method]:
+    """Return every registered method by name, simple ones first."""
+    return dict(_REGISTRY.methods)
+
+
+def method(name: str) -> Method:
+    """Return one registered method; raise NotFound with the nearest name."""
+    return _REGISTRY.method(name)
+
+
+def make(name: str, config: Any = "small", **overrides: Any) -> ShowerModel:
+    """Return a new, unfitted method: `core.Registry.make`."""
+    made: ShowerModel = _REGISTRY.make(name, config, **overrides)
+    return made
