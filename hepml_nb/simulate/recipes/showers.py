@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 
 from hepml_nb.core import InputError, NotFound, rng, suggest
-from hepml_nb.simulate import gflash
+from hepml_nb.simulate import geant4, gflash
 from hepml_nb.simulate.calorimeter import Geometry, geometry
 from hepml_nb.simulate.jets import round_bits
 from hepml_nb.simulate.recipe import Recipe
@@ -22,7 +22,10 @@ _BITS = 10
 """Bits of mantissa of a voxel's energy: 0.05 % at most."""
 
 _Simulator = Callable[[np.ndarray, Geometry, str, np.random.Generator], np.ndarray]
-SIMULATORS: dict[str, _Simulator] = {"gflash": gflash.showers}
+SIMULATORS: dict[str, _Simulator] = {
+    "geant4": geant4.showers,
+    "gflash": gflash.showers,
+}
 
 
 def shower_sample(
@@ -43,7 +46,10 @@ def shower_sample(
     ]
     showers = ak.zip({"energy": energies.astype(np.float32), "hits": ak.concatenate(hits)}, depth_limit=1)
     seen = ak.to_numpy(ak.flatten(showers.hits.energy)).sum(dtype=np.float64)
-    return showers, {"energy_in": float(energies.sum()), "energy_seen": float(seen)}
+    counters = {"energy_in": float(energies.sum()), "energy_seen": float(seen)}
+    if simulator == "geant4":  # what was made depends on what is installed, so provenance says it
+        counters["with_official_tables"] = float(n * (geant4.tables() == "official"))
+    return showers, counters
 
 
 def sparse(showers: np.ndarray) -> Any:
