@@ -3,6 +3,15 @@
 from .base import ShowerModel as ShowerModel
 from .coordinates import LayerCoordinates as LayerCoordinates
 from .files import write_showers as write_showers
+from .profiles import GammaProfile as GammaProfile
+from .profiles import Response as Response
+from .profiles import bootstrap as bootstrap
+from .profiles import contained as contained
+from .profiles import depth_edges as depth_edges
+from .profiles import fit_profile as fit_profile
+from .profiles import fit_response as fit_response
+from .profiles import layer_shares as layer_shares
+from .profiles import pdg_maximum as pdg_maximum
 from .registry import make as make
 from .registry import method as method
 from .registry import methods as methods

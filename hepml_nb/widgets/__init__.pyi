@@ -27,6 +27,14 @@ from .score_explorer import describe_scores as describe_scores
 from .score_explorer import draw_chosen as draw_chosen
 from .score_explorer import draw_scores as draw_scores
 from .score_explorer import score_explorer as score_explorer
+from .shower_viewer import ShowerData as ShowerData
+from .shower_viewer import ShowerState as ShowerState
+from .shower_viewer import ShowerView as ShowerView
+from .shower_viewer import compute_shower as compute_shower
+from .shower_viewer import describe_shower as describe_shower
+from .shower_viewer import draw_depth as draw_depth
+from .shower_viewer import draw_shower as draw_shower
+from .shower_viewer import shower_viewer as shower_viewer
 from .still import Still as Still
 from .working_points import PointData as PointData
 from .working_points import PointState as PointState

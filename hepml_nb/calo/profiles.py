@@ -1,0 +1,168 @@
+"""What is known of electromagnetic showers, measured on showers: depth and width of the profile, response, resolution.
+
+Depths are in radiation lengths X0 and radii in Moliere radii of the mixture that the sheets make up, as in the PDG's
+review "Passage of particles through matter"; errors come from redrawing whole showers, whose layers fluctuate together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import curve_fit, minimize
+from scipy.special import gammainc
+
+from hepml_nb.calo.sample import Floats, Showers
+from hepml_nb.core import Better, InputError, Result, content_hash, rng
+from hepml_nb.simulate.calorimeter import Geometry, Stack
+
+__all__ = [
+    "GammaProfile",
+    "Response",
+    "bootstrap",
+    "contained",
+    "depth_edges",
+    "fit_profile",
+    "fit_response",
+    "layer_shares",
+    "pdg_maximum",
+]
+
+_OFFSETS = {"electron": -0.5, "photon": 0.5}
+_FEWEST = 10
+
+
+@dataclass(frozen=True)
+class GammaProfile:
+    """dE/dt = scale * b (b t)^(a - 1) exp(-b t) / Gamma(a), t in X0 (PDG eq. for the mean longitudinal profile)."""
+
+    a: float
+    b: float
+    scale: float
+
+    @property
+    def maximum(self) -> float:
+        """Return the depth of the maximum, (a - 1) / b, in X0."""
+        return (self.a - 1) / self.b
+
+    def between(self, edges: Floats) -> Floats:
+        """Return what lies between depths (n + 1,) in X0, (n,)."""
+        return np.asarray(self.scale * np.diff(gammainc(self.a, self.b * np.asarray(edges))))
+
+    def __call__(self, t: Floats) -> Floats:
+        """Return the density at depths t in X0."""
+        from scipy.stats import gamma
+
+        return np.asarray(self.scale * gamma.pdf(t, self.a, scale=1 / self.b))
+
+
+def depth_edges(geometry: Geometry) -> Floats:
+    """Return begin and end of the layers (layers + 1,) in X0; raise InputError for layers with gaps between them."""
+    edges = np.array([*(layer.begin for layer in geometry.layers), geometry.layers[-1].end])
+    if not np.allclose(edges[1:], [layer.end for layer in geometry.layers]):
+        raise InputError(f"{geometry.name} has gaps between its layers; expected layers that follow one another.")
+    return edges
+
+
+def pdg_maximum(energies: Floats, stack: Stack, particle: str = "electron") -> Floats:
+    """Return ln(E / E_c) - 0.5 for electrons, + 0.5 for photons, in X0; energies in MeV, Rossi's critical energy."""
+    if particle not in _OFFSETS:
+        raise InputError(f"particle={particle!r}; the formula is for electron and photon.")
+    return np.asarray(np.log(np.asarray(energies) / stack.critical) + _OFFSETS[particle])
+
+
+def layer_shares(showers: Showers) -> Floats:
+    """Return the energy of the layers over that of the particle, (n, layers)."""
+    return np.asarray(showers.layers / showers.energies[:, None])
+
+
+def fit_profile(showers: Showers) -> GammaProfile:
+    """Return the gamma profile of the mean share of energy in the layers, fitted with the layers' errors.
+
+    The profile is integrated over each layer. Raises InputError for fewer than 10 showers.
+    """
+    edges, shares = depth_edges(showers.geometry), layer_shares(showers)
+    if len(shares) < _FEWEST:
+        raise InputError(f"{len(shares)} showers; a mean profile needs {_FEWEST}.")
+    mean = shares.mean(axis=0)
+    error = shares.std(axis=0, ddof=1) / np.sqrt(len(shares))
+    error = np.maximum(error, 1e-3 * mean.max())  # the last layers hold almost nothing, all of the same size
+    middle = (edges[1:] + edges[:-1]) / 2
+    first = np.average(middle, weights=mean)
+    spread = np.average((middle - first) ** 2, weights=mean)
+    found, _ = curve_fit(lambda _, *x: GammaProfile(*x).between(edges), middle, mean, sigma=error,
+                         p0=(max(first**2 / spread, 1.2), first / spread, mean.sum()),
+                         bounds=([1, 0.01, 0], [50, 10, 10]))  # fmt: skip
+    return GammaProfile(*map(float, found))
+
+
+def contained(showers: Showers, radius: float) -> float:
+    """Return the share of the energy in the voxels within `radius` mm of the axis, interpolated between the rings.
+
+    The layers must have the same rings. Raises InputError for a radius outside them or showers without energy.
+    """
+    edges, view = np.array(showers.geometry.layers[0].r_edges), showers.geometry.view(showers.deposits)
+    if not 0 < radius <= edges[-1]:
+        raise InputError(f"radius={radius} mm; the voxels reach {edges[-1]} mm.")
+    grown = np.concatenate([[0], np.cumsum(view.sum(axis=(0, 1, 2), dtype=np.float64))])
+    if not grown[-1] > 0:
+        raise InputError("no energy in any voxel.")
+    return float(PchipInterpolator(edges, grown / grown[-1])(radius))
+
+
+@dataclass(frozen=True)
+class Response:
+    """E_seen = scale E (E / 10 GeV)^curvature, with sigma / E_seen = sqrt(sampling^2 / (E / GeV) + constant^2)."""
+
+    scale: float
+    curvature: float
+    sampling: float
+    constant: float
+
+    def resolution(self, energies: Floats) -> Floats:
+        """Return sigma / E at energies in MeV."""
+        return np.hypot(self.sampling / np.sqrt(np.asarray(energies) / 1000), self.constant)
+
+
+def fit_response(energies: Floats, totals: Floats) -> Response:
+    """Return response and resolution by maximum likelihood of Gaussian totals (n,) at energies (n,), both in MeV.
+
+    Raises InputError for fewer than 10 showers or energies within a factor of 2, which cannot tell the terms apart.
+    """
+    energies, totals = np.asarray(energies, np.float64), np.asarray(totals, np.float64)
+    if len(energies) < _FEWEST or energies.max() < 2 * energies.min():
+        raise InputError(f"{len(energies)} showers; expected {_FEWEST} or more, with energies beyond a factor of 2.")
+    seen, x = totals / energies, np.log(energies / 1e4)
+
+    def loss(p: Floats) -> float:
+        mean = np.exp(p[0] + p[1] * x)
+        width = mean * Response(1, 0, p[2], p[3]).resolution(energies) + 1e-9
+        return float(np.mean(np.log(width) + 0.5 * ((seen - mean) / width) ** 2))
+
+    start = np.array([np.log(seen.mean()), 0, max(float(np.std(seen * np.sqrt(energies / 1000))), 1e-3), 0.01])
+    found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-8, "maxiter": 2000}).x
+    return Response(float(np.exp(found[0])), float(found[1]), abs(float(found[2])), abs(float(found[3])))
+
+
+def bootstrap(
+    measure: Callable[[Showers], float],
+    showers: Showers,
+    seed: int = 0,
+    n_boot: int = 50,
+    *,
+    floor: float | None = None,
+    better: Better = "target",
+    definition: str = "",
+) -> Result:
+    """Return what `measure` makes of the showers, with the standard deviation over showers drawn with replacement.
+
+    Results of simulators at the same energies are paired: the same showers are drawn. floor: what theory says, or a
+    perfect simulation has.
+    """
+    g = rng(seed, "showers")
+    again = [measure(showers[g.integers(len(showers), size=len(showers))]) for _ in range(n_boot)]
+    pairing = f"showers:{content_hash([definition, seed, n_boot, showers.energies.tolist()])}"
+    return Result(float(measure(showers)), float(np.std(again, ddof=1)), len(showers), floor, better=better,
+                  definition=definition, seeds=0, replicas=np.array([again]), pairing=pairing)  # fmt: skip
