@@ -10,7 +10,7 @@ import pytest
 
 from hepml_nb import data
 from hepml_nb.data.manifest import Column, names
-from hepml_nb.simulate import recipe, recipe_names
+from hepml_nb.simulate import geant4, recipe, recipe_names
 
 TOOLS = {"nature"}  # streams that need a program which pip cannot install; their tables ship
 N = 20
@@ -19,8 +19,8 @@ N = 20
 def streams() -> list[tuple[str, str]]:
     """Return (dataset, stream) of all streams that can be made here."""
     twins = [about for about in map(data.manifest, names()) if about.recipe]
-    return [(about.name, stream) for about in twins if about.recipe for stream in about.recipe.streams
-            if stream not in TOOLS]  # fmt: skip
+    return [(about.name, stream) for about in twins if about.recipe for stream, given in about.recipe.streams.items()
+            if stream not in TOOLS and (given.get("simulator") != "geant4" or geant4.available())]  # fmt: skip
 
 
 def first_streams() -> list[tuple[str, str]]:
