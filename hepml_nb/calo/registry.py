@@ -13,6 +13,7 @@ _C = "hepml_nb.calo."
 _METHODS: tuple[Method, ...] = (
     Method("library", _C + "library:Library", "JPCS 160 (2009) 012082", (), "Nearest showers of the training, scaled"),
     Method("gflash", _C + "parametrised:Gflash", "hep-ex/0001020", (), "Grindhammer and Peters' parametrisation"),
+    Method("vae", _C + "vae:Vae", "2210.06204", ("S3",), "Variational autoencoder of layers and voxels"),
 )
 _REGISTRY = Registry("generator of showers", _METHODS)
 
