@@ -16,22 +16,10 @@ import numpy as np
 
 from hepml_nb.core import InputError, NotFound, suggest
 
-__all__ = [
-    "GEOMETRIES",
-    "MATERIALS",
-    "SAMPLING_FRACTION",
-    "Geometry",
-    "Layer",
-    "Material",
-    "Stack",
-    "dense",
-    "geometry",
-]
+__all__ = ["GEOMETRIES", "MATERIALS", "Geometry", "Layer", "Material", "Stack", "dense", "geometry"]
 
 SCALE_ENERGY = 21.2
 """E_s = m_e c^2 sqrt(4 pi / alpha) in MeV, of the Moliere radius (PDG, passage of particles through matter)."""
-SAMPLING_FRACTION = 0.033
-"""What silicon sees of a shower in the stack of datasets 2 and 3, as the challenge's evaluation has it."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +233,7 @@ def _silicon_tungsten(name: str, n_r: int, n_alpha: int) -> Geometry:
     edges = tuple(float(edge) for edge in np.round(np.arange(n_r + 1) * 41.85 / n_r, 3))
     depth = 2 * stack.pitch / stack.x0
     layers = tuple(Layer(i, edges, n_alpha, i * depth, (i + 1) * depth) for i in range(45))
-    return Geometry(name, stack, layers, 0.5e-3 / SAMPLING_FRACTION)
+    return Geometry(name, stack, layers, 0.5e-3 / stack.fraction)
 
 
 _PRESAMPLER, _BACK = (0, 5, 10, 30, 50, 100, 200, 400, 600), (0, 50, 100, 200, 400, 600)

@@ -16,7 +16,7 @@ import numpy as np
 
 from hepml_nb.core import InputError, NotFound, suggest
 from hepml_nb.simulate import geant4_tables
-from hepml_nb.simulate.calorimeter import SAMPLING_FRACTION, Geometry
+from hepml_nb.simulate.calorimeter import Geometry
 
 __all__ = ["CAVEAT", "PARTICLES", "available", "showers", "tables"]
 
@@ -70,7 +70,7 @@ def showers(energy: np.ndarray, geometry: Geometry, particle: str, generator: np
         beam = calzone.particles(end - begin, pid=PARTICLES[particle], energy=energy[begin:end],
                                  position=(0, 0, -1e-4), direction=(0, 0, 1))  # fmt: skip
         made[begin:end] = _voxels(simulation.run(beam).deposits, end - begin, geometry, sheets)
-    made /= SAMPLING_FRACTION
+    made /= geometry.stack.fraction
     made[made < geometry.threshold] = 0
     return made.astype(np.float32)
 
