@@ -91,11 +91,14 @@ def fit_profile(showers: Showers) -> GammaProfile:
     error = np.maximum(error, 1e-3 * mean.max())  # the last layers hold almost nothing, all of the same size
     middle = (edges[1:] + edges[:-1]) / 2
     first = np.average(middle, weights=mean)
-    spread = np.average((middle - first) ** 2, weights=mean)
-    found, _ = curve_fit(lambda _, *x: GammaProfile(*x).between(edges), middle, mean, sigma=error,
-                         p0=(max(first**2 / spread, 1.2), first / spread, mean.sum()),
-                         bounds=([1, 0.01, 0], [50, 10, 10]))  # fmt: skip
-    return GammaProfile(*map(float, found))
+    a = max(first**2 / np.average((middle - first) ** 2, weights=mean), 1.2)
+
+    def model(_: Floats, *logs: float) -> Floats:  # logarithms keep a > 1, b > 0 and the scale positive
+        return GammaProfile(1 + np.exp(logs[0]), np.exp(logs[1]), np.exp(logs[2])).between(edges)
+
+    found, _ = curve_fit(model, middle, mean, sigma=error, p0=np.log([a - 1, a / first, mean.sum()]))
+    above, b, scale = np.exp(found)
+    return GammaProfile(float(1 + above), float(b), float(scale))
 
 
 def contained(showers: Showers, radius: float) -> float:
