@@ -14,6 +14,8 @@ _METHODS: tuple[Method, ...] = (
     Method("library", _C + "library:Library", "JPCS 160 (2009) 012082", (), "Nearest showers of the training, scaled"),
     Method("gflash", _C + "parametrised:Gflash", "hep-ex/0001020", (), "Grindhammer and Peters' parametrisation"),
     Method("vae", _C + "vae:Vae", "2210.06204", ("S3",), "Variational autoencoder of layers and voxels"),
+    Method("caloclouds", _C + "caloclouds:CaloClouds", "2309.05704", ("S0/44", "S0/83"), "Diffusion of single points"),
+    Method("epic-fm", _C + "epic:EpicFlowMatching", "2310.00049", ("S4",), "Flow matching of whole point clouds"),
 )
 _REGISTRY = Registry("generator of showers", _METHODS)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
-from hepml_nb.calo import Showers, make, method
+from hepml_nb.calo import Showers, method
 from hepml_nb.core import RunError, rng
+from hepml_nb.learn import FitConfig
 from hepml_nb.simulate import gflash
 from hepml_nb.simulate.calorimeter import Geometry, Layer, geometry
 from hepml_nb.testing.promises import refuses, require
@@ -45,9 +47,15 @@ def check_shower_model(name: str) -> None:
 
 
 def _new(name: str) -> Any:
-    """Return the "small" configuration, trained for a few epochs only."""
+    """Return the "small" configuration, each of its trainings a few epochs only."""
     config = method(name).small
-    return make(name, "small", **({"epochs": min(config.fit.epochs, _EPOCHS)} if hasattr(config, "fit") else {}))
+    trainings = {field.name: getattr(config, field.name) for field in fields(config)}
+    short = {
+        key: replace(value, epochs=min(value.epochs, _EPOCHS))
+        for key, value in trainings.items()
+        if isinstance(value, FitConfig)
+    }
+    return method(name).cls(replace(config, **short))
 
 
 @functools.cache

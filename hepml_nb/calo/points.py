@@ -1,0 +1,153 @@
+"""Showers as point clouds: one point per hit, anywhere in its voxel, and back into the voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from hepml_nb.calo.sample import Floats, Showers
+from hepml_nb.core import rng
+from hepml_nb.simulate.calorimeter import Geometry
+
+__all__ = ["COLUMNS", "PointCoordinates", "Points"]
+
+COLUMNS = ("x", "y", "z", "log energy")
+"""Of points: x and y have the length asinh(r / R) with R half of a Moliere radius, z counts layers from 0; the energy
+is its share of the layer, over the geometric mean of such shares in its ring (layer and radial bin) of the training.
+
+Voxels are wider than the core of a shower is, so that the energy of a hit jumps from one ring to the next: a jump that
+a smooth network would smear, and that the rings' means take away.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Points of all showers one after another, values (points, 4) as `COLUMNS`, and how many each shower has (n,)."""
+
+    values: Floats
+    lengths: Floats
+
+    @property
+    def owner(self) -> Floats:
+        """The shower of each point (points,)."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+
+class PointCoordinates:
+    """The map of hits to points and back; a hit lies anywhere in its voxel, uniformly in r^2, alpha and z.
+
+    A point of a wide bin could lie far out, where hardly any energy is: r^2 is therefore uniform, r is not.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        self.unit = geometry.stack.moliere / 2  # mm
+        self.sizes = np.diff(geometry.offsets)  # voxels of each layer
+        _, n_alpha, first, step = geometry.rings
+        self._ring = np.empty(geometry.voxels, np.int64)  # the ring of each voxel
+        for ring, (n, start, stride) in enumerate(zip(n_alpha, first, step, strict=True)):
+            self._ring[start + stride * np.arange(n)] = ring
+        self._usual = np.zeros(len(first))
+
+    def fit(self, showers: Showers) -> Self:
+        """Measure the usual share of the layer's energy that a hit of each ring has."""
+        _, voxel, share = self._hits(showers)
+        number = np.bincount(self._ring[voxel], minlength=len(self._usual))
+        total = np.bincount(self._ring[voxel], share, len(self._usual))
+        floor = share.min() if len(share) else 0.0  # rings that were never hit
+        self._usual = np.where(number > 0, total / np.maximum(number, 1), floor)
+        return self
+
+    def points(self, showers: Showers, seed: int = 0) -> Points:
+        """Return one point per hit, in order of voxels."""
+        generator = rng(seed, "points")
+        row, voxel, share = self._hits(showers)
+        place = self.geometry.layer_of[voxel]
+        inside = voxel - self.geometry.offsets[place]
+        n_r = np.array([layer.n_r for layer in self.geometry.layers])[place]
+        n_alpha = np.array([layer.n_alpha for layer in self.geometry.layers])[place]
+        i_alpha, i_r = np.divmod(inside, n_r)
+        low, high = self._edges(place, i_r)
+        r = np.sqrt(low**2 + generator.random(len(row)) * (high**2 - low**2))
+        alpha = -np.pi + 2 * np.pi * (i_alpha + generator.random(len(row))) / n_alpha
+        length = np.arcsinh(r / self.unit)
+        energy = share - self._usual[self._ring[voxel]]
+        values = np.stack([length * np.cos(alpha), length * np.sin(alpha), place + generator.random(len(row)), energy])
+        return Points(values.T.astype(np.float32), np.bincount(row, minlength=len(showers)))
+
+    def counts(self, showers: Showers) -> Floats:
+        """Return the hits in each layer (n, layers)."""
+        return np.add.reduceat(showers.deposits > 0, self.geometry.offsets[:-1], axis=1, dtype=np.int64)
+
+    def deposits(self, points: Points, counts: Floats, layers: Floats) -> Floats:
+        """Return deposits (n, voxels) in MeV with the energies of layers (n, layers) in MeV.
+
+        counts: points wanted in each layer (n, layers), which add up to the points of each shower. Points are put into
+        layers in the order of z, so that each layer gets as many as it should, and the energies of a layer are scaled
+        to its energy (the calibration of arXiv:2309.05704). Points beyond the outermost radius are dropped before.
+        """
+        order = np.lexsort((points.values[:, 2], points.owner))
+        x, y, _, log_energy = points.values[order].astype(np.float64).T
+        owner = points.owner  # the order keeps showers together
+        place = np.tile(np.arange(counts.shape[1]), len(counts)).repeat(counts.ravel())
+        r = self.unit * np.sinh(np.minimum(np.hypot(x, y), 20))
+        within = r < np.array([layer.r_edges[-1] for layer in self.geometry.layers])[place]
+        owner, place, log_energy = owner[within], place[within], log_energy[within]
+        voxel = self._voxels(place, r[within], np.arctan2(y, x)[within])
+        energy = np.exp(np.clip(log_energy + self._usual[self._ring[voxel]], -30, 10))
+        total = np.bincount(owner * counts.shape[1] + place, energy, counts.size).reshape(counts.shape)
+        energy *= (layers / np.where(total > 0, total, np.inf))[owner, place]
+        flat = np.bincount(owner * self.geometry.voxels + voxel, energy, len(counts) * self.geometry.voxels)
+        return flat.reshape(len(counts), -1).astype(np.float32)
+
+    def _hits(self, showers: Showers) -> tuple[Floats, Floats, Floats]:
+        """Return shower and voxel of each hit, and the logarithm of its share of the energy of its layer."""
+        row, voxel = np.nonzero(showers.deposits)
+        layer = showers.layers[row, self.geometry.layer_of[voxel]]
+        return row, voxel, np.log(showers.deposits[row, voxel] / layer)
+
+    def _edges(self, place: Floats, i_r: Floats) -> tuple[Floats, Floats]:
+        """Return the radial edges (mm) of bins of layers."""
+        most = max(layer.n_r for layer in self.geometry.layers)
+        edges = np.stack([np.pad(layer.r_edges, (0, most - layer.n_r), "edge") for layer in self.geometry.layers])
+        return edges[place, i_r], edges[place, i_r + 1]
+
+    def _voxels(self, place: Floats, r: Floats, alpha: Floats) -> Floats:
+        """Return the voxel of each place (layer, r in mm, alpha)."""
+        voxel = np.zeros(len(place), np.int64)
+        for i, layer in enumerate(self.geometry.layers):
+            here = place == i
+            i_r = np.searchsorted(layer.r_edges, r[here], side="right") - 1
+            i_alpha = np.clip(((alpha[here] + np.pi) / (2 * np.pi) * layer.n_alpha).astype(int), 0, layer.n_alpha - 1)
+            voxel[here] = self.geometry.offsets[i] + i_alpha * layer.n_r + i_r
+        return voxel
+
+
+class PointNumbers:
+    """How many points make the wanted number of hits: several points may fall into one voxel.
+
+    A cubic polynomial of the number of hits, fitted to showers that were made (arXiv:2309.05704).
+    """
+
+    def __init__(self) -> None:
+        self._fit = np.array([0.0, 1.0])
+
+    def fit(self, points: Floats, hits: Floats) -> Self:
+        """Measure the points (n,) that gave the hits (n,)."""
+        good = hits > 0
+        if len(np.unique(hits[good])) > 8:
+            # relative errors count alike, and no hit takes no point
+            powers = np.stack([hits[good] ** k for k in (1, 2, 3)], axis=1) / points[good][:, None]
+            scale = powers.std(axis=0) + powers.mean(axis=0)
+            self._fit = np.concatenate([[0.0], np.linalg.lstsq(powers / scale, np.ones(good.sum()), None)[0] / scale])
+            self._range = float(hits.min()), float(hits.max())
+        return self
+
+    def __call__(self, counts: Floats) -> Floats:
+        """Return counts of hits in layers (n, layers) as counts of points, from as many to four times as many."""
+        total = counts.sum(axis=1)
+        inside = np.clip(total, *getattr(self, "_range", (0, np.inf)))
+        factor = np.clip(np.polyval(self._fit[::-1], inside) / np.maximum(inside, 1), 1, 4)
+        return np.asarray(np.where(counts > 0, np.maximum(np.rint(counts * factor[:, None]), 1), 0), np.int64)
