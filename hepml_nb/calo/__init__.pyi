@@ -5,6 +5,7 @@ from .coordinates import LayerCoordinates as LayerCoordinates
 from .files import write_showers as write_showers
 from .profiles import GammaProfile as GammaProfile
 from .profiles import Response as Response
+from .profiles import behind_middle as behind_middle
 from .profiles import bootstrap as bootstrap
 from .profiles import contained as contained
 from .profiles import depth_edges as depth_edges

@@ -16,11 +16,12 @@ from scipy.special import gammainc
 
 from hepml_nb.calo.sample import Floats, Showers
 from hepml_nb.core import Better, InputError, Result, content_hash, rng
-from hepml_nb.simulate.calorimeter import Geometry, Stack
+from hepml_nb.simulate.calorimeter import MATERIALS, Geometry, Stack
 
 __all__ = [
     "GammaProfile",
     "Response",
+    "behind_middle",
     "bootstrap",
     "contained",
     "depth_edges",
@@ -32,6 +33,8 @@ __all__ = [
 
 _OFFSETS = {"electron": -0.5, "photon": 0.5}
 _FEWEST = 10
+_SIZES = np.array([1e-2, 1e-4])
+"""Of the squares of sampling and constant term, about: the fit is in these units."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ def depth_edges(geometry: Geometry) -> Floats:
     return edges
 
 
+def behind_middle(geometry: Geometry) -> float:
+    """Return how much deeper than the middle of a layer its active sheets lie, in X0: absorber comes first."""
+    return sum(mm / 10 * MATERIALS[name].density / MATERIALS[name].x0 for name, mm in geometry.stack.absorber) / 2
+
+
 def pdg_maximum(energies: Floats, stack: Stack, particle: str = "electron") -> Floats:
     """Return ln(E / E_c) - 0.5 for electrons, + 0.5 for photons, in X0; energies in MeV, Rossi's critical energy."""
     if particle not in _OFFSETS:
@@ -78,12 +86,13 @@ def layer_shares(showers: Showers) -> Floats:
     return np.asarray(showers.layers / showers.energies[:, None])
 
 
-def fit_profile(showers: Showers) -> GammaProfile:
+def fit_profile(showers: Showers, shift: float = 0.0) -> GammaProfile:
     """Return the gamma profile of the mean share of energy in the layers, fitted with the layers' errors.
 
-    The profile is integrated over each layer. Raises InputError for fewer than 10 showers.
+    The profile is integrated over each layer, moved by `shift` in X0: `behind_middle` where the showers were sampled by
+    sheets, 0 where layers hold all that lies in them. Raises InputError for fewer than 10 showers.
     """
-    edges, shares = depth_edges(showers.geometry), layer_shares(showers)
+    edges, shares = depth_edges(showers.geometry) + shift, layer_shares(showers)
     if len(shares) < _FEWEST:
         raise InputError(f"{len(shares)} showers; a mean profile needs {_FEWEST}.")
     mean = shares.mean(axis=0)
@@ -138,15 +147,21 @@ def fit_response(energies: Floats, totals: Floats) -> Response:
     if len(energies) < _FEWEST or energies.max() < 2 * energies.min():
         raise InputError(f"{len(energies)} showers; expected {_FEWEST} or more, with energies beyond a factor of 2.")
     seen, x = totals / energies, np.log(energies / 1e4)
+    per_gev, flat = _SIZES[0] * 1000 / energies, np.full(len(x), _SIZES[1])
 
-    def loss(p: Floats) -> float:
-        mean = np.exp(p[0] + p[1] * x)
-        width = mean * Response(1, 0, p[2], p[3]).resolution(energies) + 1e-9
-        return float(np.mean(np.log(width) + 0.5 * ((seen - mean) / width) ** 2))
+    def loss(p: Floats) -> tuple[float, Floats]:
+        mean, variance = np.exp(p[0] + p[1] * x), p[2] * per_gev + p[3] * flat
+        pull = (seen / mean - 1) ** 2 / variance
+        by_log_mean = 1 - pull - (seen / mean - 1) / variance
+        by_variance = (1 - pull) / (2 * variance)
+        slopes = [by_log_mean, by_log_mean * x, by_variance * per_gev, by_variance * flat]
+        return float(np.mean(np.log(mean) + 0.5 * np.log(variance) + 0.5 * pull)), np.array([s.mean() for s in slopes])
 
-    start = np.array([np.log(seen.mean()), 0, max(float(np.std(seen * np.sqrt(energies / 1000))), 1e-3), 0.01])
-    found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-8, "maxiter": 2000}).x
-    return Response(float(np.exp(found[0])), float(found[1]), abs(float(found[2])), abs(float(found[3])))
+    start = [np.log(seen.mean()), 0.0, max(float(np.var((seen / seen.mean() - 1) / np.sqrt(per_gev))), 0.01), 1.0]
+    limits = [(None, None), (None, None), (1e-4, None), (1e-4, None)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits, options={"ftol": 1e-11}).x
+    squares = found[2:] * _SIZES
+    return Response(float(np.exp(found[0])), float(found[1]), *map(float, np.sqrt(squares)))
 
 
 def bootstrap(

@@ -32,6 +32,20 @@ def test_a_gamma_profile_is_found_again(a: float, b: float) -> None:
     assert t[np.argmax(found(t))] == pytest.approx(found.maximum, abs=2e-3)
 
 
+def test_silicon_behind_tungsten_sees_the_shower_later() -> None:
+    # the middle of a sheet of silicon lies 0.40 X0 of tungsten and half its own 0.0032 X0 behind the front of its cell
+    shift = profiles.behind_middle(CALO)
+    assert shift == pytest.approx(0.4 / 2, abs=0.002)
+    edges = profiles.depth_edges(CALO)
+    truth = profiles.GammaProfile(4.0, 0.5, 0.95)
+    cell = (edges[1] - edges[0]) / 2
+    sheets = np.arange(90) * cell + 2 * shift  # where silicon is
+    seen = (truth(sheets) * cell).reshape(45, 2).sum(axis=1)
+    showers = Showers(np.full(20, 1e4), np.repeat(seen, 144)[None].repeat(20, axis=0) * 1e4 / 144, CALO)
+    assert profiles.fit_profile(showers, shift).maximum == pytest.approx(truth.maximum, abs=0.02)
+    assert profiles.fit_profile(showers).maximum == pytest.approx(truth.maximum - shift, abs=0.05)
+
+
 def test_the_maximum_of_the_pdg_moves_by_one_per_e_fold_and_photons_lie_one_deeper() -> None:
     e = np.array([1e4, 1e4 * np.e])
     electron, photon = (profiles.pdg_maximum(e, CALO.stack, kind) for kind in ("electron", "photon"))
