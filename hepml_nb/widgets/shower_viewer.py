@@ -81,7 +81,8 @@ def compute_shower(state: ShowerState, data: ShowerData) -> ShowerView:
     profile = np.bincount(layer_of, deposits[at]).astype(np.float64)
     mean = np.bincount(layer_of, (deposits[near] / energies[near, None]).mean(axis=0)) * energies[at]
     hit = np.flatnonzero(deposits[at])
-    across, up, ahead = _seen(centres[hit], state.turn)
+    middle = float(centres[:, 2].max()) / 2
+    across, up, ahead = _seen(centres[hit], state.turn, middle)
     order = np.argsort(ahead)
     count = np.bincount(layer_of)
     return ShowerView(state, float(energies[at]), across[order], up[order], deposits[at, hit][order].astype(np.float64),
@@ -98,9 +99,9 @@ def draw_shower(ax: Axes, view: ShowerView) -> None:
         ax.plot(*line, color=GREY, lw=0.8, ls="-", zorder=1)
     scale, colours = LogNorm(0.02, 300, clip=True), colormaps["viridis_r"]
     ax.scatter(view.across, view.up, _area(view.values), c=colours(scale(view.values)), alpha=0.8, lw=0, zorder=2)
-    for value in (0.1, 10.0, 100.0):
+    for value in (0.1, 3.0, 100.0):
         ax.scatter([], [], _area(np.array([value])), color=colours(scale(value)), label=f"{value:g} MeV")
-    reach = 1.08 * max(float(np.abs(line).max()) for line in view.frame)
+    reach = 1.1 * max(float(np.hypot(*line).max()) for line in view.frame)
     ax.set(xlim=(-reach, reach), ylim=(-0.55 * reach, 0.55 * reach), xlabel="mm", ylabel="mm")
     ax.set_title(f"{view.state.simulator}, {view.energy / 1000:.3g} GeV: {len(view.values)} voxels")
     ax.legend(loc="upper left", ncols=3, fontsize=8.5, handletextpad=0.2, columnspacing=1)
@@ -160,10 +161,10 @@ def shower_viewer(
                    describe_shower, size=(11.0, 4.6), widths=(1.9, 1.0))  # fmt: skip
 
 
-def _seen(points: Floats, turn: float) -> tuple[Floats, Floats, Floats]:
-    """Return (across, up, towards the viewer) of points (n, 3): turned about the vertical, then tilted."""
+def _seen(points: Floats, turn: float, middle: float) -> tuple[Floats, Floats, Floats]:
+    """Return (across, up, towards the viewer) of points (n, 3): turned about the vertical at `middle`, then tilted."""
     x, y, z = points.T
-    z = z - 150.0
+    z = z - middle
     angle = np.radians(turn)
     across, ahead = z * np.cos(angle) + x * np.sin(angle), x * np.cos(angle) - z * np.sin(angle)
     return across, y * np.cos(_TILT) - ahead * np.sin(_TILT), y * np.sin(_TILT) + ahead * np.cos(_TILT)
@@ -175,9 +176,9 @@ def _frame(centres: Floats, turn: float) -> tuple[Floats, ...]:
     around = np.linspace(0, 2 * np.pi, 49)
     lines = [np.stack([radius * np.cos(around), radius * np.sin(around), np.full(49, z)], axis=1) for z in ends]
     lines += [np.array([[radius * np.cos(a), radius * np.sin(a), z] for z in ends]) for a in np.arange(4) * np.pi / 2]
-    lines.append(np.array([[0, 0, ends[0] - 60], [0, 0, ends[0]]]))  # the particle comes in
-    return tuple(np.stack(_seen(line, turn)[:2]) for line in lines)
+    lines.append(np.array([[0, 0, -0.3 * ends[1]], [0, 0, 0]]))  # the particle comes in
+    return tuple(np.stack(_seen(line, turn, ends[1] / 2)[:2]) for line in lines)
 
 
 def _area(values: Floats) -> Floats:
-    return np.asarray(np.clip(3 + 9 * np.log10(np.maximum(values, 1e-3) / 0.015), 2, None) ** 1.25)
+    return np.asarray((2 + 4 * np.log10(np.maximum(values, 0.015) / 0.015)) ** 1.3)
