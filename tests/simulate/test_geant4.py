@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,23 @@ def test_without_calzone_the_error_says_how_to_get_it(monkeypatch: Any) -> None:
 def test_what_it_cannot_do_is_said(energy: list[float], calo: str, particle: str, match: str) -> None:
     with pytest.raises((InputError, NotFound), match=match):
         geant4.showers(np.array(energy), geometry(calo), particle, RNG(0))
+
+
+def test_deposits_go_into_the_voxel_where_they_are_and_none_is_lost_inside() -> None:
+    line = np.zeros(3, [("event", "u8"), ("value", "f8"), ("start", "f8", 3), ("end", "f8", 3)])
+    line["event"], line["value"] = [0, 1, 1], [1.0, 2.0, 4.0]
+    line["start"], line["end"] = (
+        [[0.1, 0, 0], [-1, 0.01, 0], [0, 5, 0]],
+        [[0.3, 0, 0], [-1.2, 0.01, 0], [0, 6, 0]],
+    )  # cm
+    point = np.zeros(1, [("event", "u8"), ("value", "f8"), ("position", "f8", 3)])
+    point["value"], point["position"] = 8.0, [[0, -4.0, 0]]
+    made = geant4._voxels({"World.Active5": SimpleNamespace(line=line, point=point)}, 2, CALO, 2)
+    view = CALO.view(made)
+    assert made.sum() == 1 + 2 + 8  # what lies 55 mm away is outside
+    assert view[0, 2, 8, 0] == 1  # sheets 4 and 5 are layer 2; alpha = 0 begins the ninth bin
+    assert view[1, 2, 15, 2] == 2  # 11 mm, and alpha just below pi
+    assert view[0, 2, 4, 8] == 8  # 40 mm, and alpha = -pi / 2
 
 
 @needs_calzone
