@@ -249,7 +249,7 @@ def _atlas_like(name: str, bins: dict[int, tuple[tuple[int, ...], int]]) -> Geom
 
     Lead of 1.53 mm in 0.4 mm of steel with 4.2 mm of liquid argon, and a sampling term of 0.10.
     """
-    stack = Stack((("Pb", 1.53), ("Fe", 0.4)), (("LAr", 4.2),), 0.10, 0.19)
+    stack = Stack((("Pb", 1.53), ("Fe", 0.4)), (("LAr", 4.2),), 0.10, 0.21)
     layers = tuple(
         Layer(i, tuple(map(float, edges)), n_alpha, *_ATLAS_DEPTHS[i], "LAr" if i == 0 else "Fe" if i >= 12 else "")
         for i, (edges, n_alpha) in bins.items()

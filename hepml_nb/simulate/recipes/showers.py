@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 
 from hepml_nb.core import InputError, NotFound, rng, suggest
-from hepml_nb.simulate import geant4, gflash
+from hepml_nb.simulate import cascade, geant4, gflash
 from hepml_nb.simulate.calorimeter import Geometry, geometry
 from hepml_nb.simulate.jets import round_bits
 from hepml_nb.simulate.recipe import Recipe
@@ -23,6 +23,7 @@ _BITS = 10
 
 _Simulator = Callable[[np.ndarray, Geometry, str, np.random.Generator], np.ndarray]
 SIMULATORS: dict[str, _Simulator] = {
+    "cascade": cascade.showers,
     "geant4": geant4.showers,
     "gflash": gflash.showers,
 }
