@@ -81,9 +81,9 @@ def sheets(geometry: Geometry) -> Sheets:
             at += cell
         depth, i = float(ends[-1]), last + 1
     names = tuple(sorted({row[0] for row in rows}))
-    thickness, place, scale = (np.array([row[k] for row in rows]) for k in (1, 2, 3))
+    thick, number, scale = (np.array([row[k] for row in rows]) for k in (1, 2, 3))
     material = np.array([names.index(row[0]) for row in rows])
-    return Sheets(np.cumsum([0.0, *thickness]), material, place.astype(np.int64), scale, names)
+    return Sheets(np.cumsum([0.0, *thick.tolist()]), material, number.astype(np.int64), scale, names)
 
 
 def _x0(name: str) -> float:

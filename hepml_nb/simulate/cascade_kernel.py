@@ -242,9 +242,7 @@ def shower(first, edges, material, layer, photon, electron, brems, pairs, medium
                     sheet += 1 if w > 0 else -1
             else:
                 reach = electron[m, i, 3] + f * (electron[m, i + 1, 3] - electron[m, i, 3])
-                if energy < LOW_ELECTRON or (
-                    energy < LOCAL and reach < min(edges[sheet + 1] - z, z - edges[sheet])
-                ):
+                if energy < LOW_ELECTRON or (energy < LOCAL and reach < min(edges[sheet + 1] - z, z - edges[sheet])):
                     deposit, alive = energy, False
                 else:
                     slow = electron[m, i, 0] + f * (electron[m, i + 1, 0] - electron[m, i, 0])
