@@ -1,0 +1,128 @@
+"""A Wasserstein GAN with gradient penalty that is told the energy, after CaloShowerGAN (arXiv:2309.06515)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from hepml_nb.calo.adversarial import Duel, alternate, critic_loss
+from hepml_nb.calo.base import ShowerModel
+from hepml_nb.calo.fractions import FractionHead, Fractions, RootScale
+from hepml_nb.calo.sample import Floats, Showers
+from hepml_nb.core import derive_seed
+from hepml_nb.learn import FitConfig, History, RowBatches, mlp
+from hepml_nb.simulate.calorimeter import Geometry
+
+__all__ = ["Generator", "WGan", "WGanConfig"]
+
+
+@dataclass(frozen=True)
+class WGanConfig:
+    """noise: random numbers per shower. penalty: of the critic's slope. critic_steps and average: see `Duel`."""
+
+    noise: int = 100
+    hidden: tuple[int, ...] = (200, 400, 800)
+    critic: tuple[int, ...] = (800, 400, 200)
+    penalty: float = 3.0
+    critic_steps: int = 8
+    average: float = 0.998
+    fit: FitConfig = field(
+        default_factory=lambda: FitConfig(epochs=1000, lr=1e-4, batch_size=1024, schedule="constant")
+    )
+
+
+class Generator(nn.Module):
+    """Noise (n, noise) and context (n, 1) to the fractions of a shower (n, voxels + layers + 1).
+
+    The first number of the noise is added to the pull of the total, which so starts as wide as it should be: among
+    hundreds of numbers its spread is what a short training loses first.
+    """
+
+    def __init__(self, geometry: Geometry, noise: int, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        self.noise, self.head = noise, FractionHead(geometry)
+        self.body = mlp([noise + 1, *hidden, self.head.width])
+
+    def forward(self, noise: Tensor, context: Tensor) -> Tensor:
+        numbers = self.body(torch.cat([noise, context], 1))
+        fractions: Tensor = self.head(torch.cat([numbers[:, :-1], numbers[:, -1:] + noise[:, :1]], 1))
+        return fractions
+
+    @torch.no_grad()
+    def start_at(self, rows: Tensor) -> Generator:
+        """Let the last bias make the mean of rows (n, voxels + layers + 1), so that training need not find it."""
+        last = list(self.body.parameters())[-1]
+        last.copy_(self.head.inverse(rows.mean(0)))
+        return self
+
+    def draw(self, context: Tensor) -> Tensor:
+        """Return one shower per row of the context, from new noise."""
+        made: Tensor = self(torch.randn(len(context), self.noise, device=context.device), context)
+        return made
+
+
+class WGan(ShowerModel):
+    """A conditional WGAN-GP (arXiv:1704.00028) on fractions, as in CaloShowerGAN (arXiv:2309.06515), after CaloGAN
+    (arXiv:1705.02355) and ATLAS's FastCaloGAN.
+
+    Critic and generator are told the energy. Voxels are normalised to their layer, layers to the total, the total to
+    the incident energy; unlike there, the total is a pull and the critic sees roots (`Fractions`, `RootScale`). One
+    network serves all energies as in the paper, which trains long on a GPU and keeps the best of many checkpoints; ours
+    are averaged weights of a short training.
+    """
+
+    name = "wgan-gp"
+    configs: ClassVar[Mapping[str, Any]] = {
+        "paper": WGanConfig(),
+        "small": WGanConfig(
+            noise=32,
+            hidden=(128, 256),
+            critic=(256, 128),
+            critic_steps=3,
+            fit=FitConfig(epochs=60, lr=5e-4, batch_size=128, schedule="cosine"),
+        ),
+    }
+    history: History
+
+    def _fit(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
+        self._map = Fractions(train)
+        rows, context = self._map.rows(train), self._map.context(train.energies)
+        torch.manual_seed(derive_seed(seed, "init"))
+        self.scale = RootScale(rows.shape[1], len(train.geometry.layers)).fit(rows)
+        self.generator = Generator(train.geometry, self.config.noise, self.config.hidden)
+        if not untrained:
+            self.generator.start_at(rows)
+        self.critic = mlp([rows.shape[1] + 1, *self.config.critic, 1])
+        fit = replace(self.config.fit, epochs=0) if untrained else self.config.fit
+        batches = RowBatches(rows, context, batch_size=fit.batch_size, seed=derive_seed(seed, "order"))
+        duel = Duel(
+            self.critic_loss, self.maker_loss, self.critic, self.generator,
+            self.config.critic_steps, self.config.average,
+        )  # fmt: skip
+        self.history = alternate(duel, batches, fit, derive_seed(seed, "fit"))
+
+    def score(self, rows: Tensor, context: Tensor) -> Tensor:
+        """Return the critic's score (n,) of rows of fractions for energies as context (n, 1)."""
+        scored: Tensor = self.critic(torch.cat([self.scale(rows), context], 1))[:, 0]
+        return scored
+
+    def critic_loss(self, rows: Tensor, context: Tensor) -> Tensor:
+        """Return what the critic loses on real rows and as many made for the same energies."""
+        with torch.no_grad():
+            made = self.scale(self.generator.draw(context))
+        return critic_loss(
+            lambda x: self.critic(torch.cat([x, context], 1))[:, 0], self.scale(rows), made, self.config.penalty
+        )
+
+    def maker_loss(self, rows: Tensor, context: Tensor) -> Tensor:
+        """Return what the generator loses: minus the mean score of what it makes for the energies of the batch."""
+        return -self.score(self.generator.draw(context), context).mean()
+
+    @torch.no_grad()
+    def _sample(self, energies: Floats, seed: int) -> Floats:
+        torch.manual_seed(derive_seed(seed, "draw"))
+        return self._map.deposits(self.generator.draw(self._map.context(energies)), energies)
