@@ -2,7 +2,12 @@
 
 from .base import ShowerModel as ShowerModel
 from .coordinates import LayerCoordinates as LayerCoordinates
+from .features import Features as Features
+from .features import features as features
 from .files import write_showers as write_showers
+from .measures import fpd as fpd
+from .measures import kpd as kpd
+from .measures import separation as separation
 from .profiles import GammaProfile as GammaProfile
 from .profiles import Response as Response
 from .profiles import behind_middle as behind_middle
