@@ -152,7 +152,9 @@ class ExpertGan(ShowerModel):
         use = share.mean(0)
         totals = (share * made.detach()[:, None]).sum(0) / (share.sum(0) + 1e-6)
         apart = (totals[:, None] - totals[None]).square().mean()
-        return loss - c.differentiation * apart + c.balance * (use * (use * c.experts + 1e-6).log()).sum()
+        balance = (use * (use * c.experts + 1e-6).log()).sum()
+        total: Tensor = loss - c.differentiation * apart + c.balance * balance
+        return total
 
     @torch.no_grad()
     def _sample(self, energies: Floats, seed: int) -> Floats:
