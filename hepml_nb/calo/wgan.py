@@ -90,7 +90,7 @@ class WGan(ShowerModel):
 
     def _fit(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
         self._map = Fractions(train)
-        rows, context = self._map.rows(train), self._map.context(train.energies)
+        rows, context = self.rows(train)
         torch.manual_seed(derive_seed(seed, "init"))
         self.scale = RootScale(rows.shape[1], len(train.geometry.layers)).fit(rows)
         self.generator = Generator(train.geometry, self.config.noise, self.config.hidden)
@@ -104,6 +104,10 @@ class WGan(ShowerModel):
             self.config.critic_steps, self.config.average,
         )  # fmt: skip
         self.history = alternate(duel, batches, fit, derive_seed(seed, "fit"))
+
+    def rows(self, showers: Showers) -> tuple[Tensor, Tensor]:
+        """Return fractions (n, voxels + layers + 1) of showers, and their energies as context (n, 1)."""
+        return self._map.rows(showers), self._map.context(showers.energies)
 
     def score(self, rows: Tensor, context: Tensor) -> Tensor:
         """Return the critic's score (n,) of rows of fractions for energies as context (n, 1)."""
