@@ -131,7 +131,7 @@ class BibAe(ShowerModel):
 
     def decode(self, z: Tensor, context: Tensor) -> Tensor:
         """Return rows (n, width) of latent numbers z (n, latent); what z leaves open is drawn."""
-        made: Tensor = self.decoder(torch.cat([z, torch.randn_like(z)], 1), context)
+        made: Tensor = self.decoder(torch.cat([z, torch.randn(len(z), self.decoder.noise - z.shape[1])], 1), context)
         return made
 
     def _round(self, rows: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

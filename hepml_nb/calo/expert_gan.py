@@ -119,7 +119,7 @@ class ExpertGan(ShowerModel):
     def draw(self, context: Tensor) -> Tensor:
         """Return one row of fractions for each context, of a random expert as the router has it."""
         gate = gumbel_softmax(self.route(context), hard=True)
-        return self.mixed(torch.randn(len(context), self.config.noise), context, gate)
+        return self.mixed(torch.randn(len(context), self.experts[0].noise), context, gate)
 
     def judge(self, rows: Tensor, context: Tensor) -> Tensor:
         """Return the discriminator's logits (n,) of being true, of rows as `RootScale` has them."""
@@ -141,7 +141,7 @@ class ExpertGan(ShowerModel):
         c, n = self.config, len(context)
         logits = self.route(context)
         gate = gumbel_softmax(logits, hard=True)
-        noises = torch.randn(n, c.noise), torch.randn(n, c.noise)
+        noises = torch.randn(n, self.experts[0].noise), torch.randn(n, self.experts[0].noise)
         first, second = (self.scale(self.mixed(noise, context, gate)) for noise in noises)
         loss: Tensor = softplus(-self.judge(first, context)).mean()
         if c.diversity:
