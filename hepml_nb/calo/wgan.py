@@ -23,7 +23,10 @@ __all__ = ["Generator", "WGan", "WGanConfig"]
 
 @dataclass(frozen=True)
 class WGanConfig:
-    """noise: random numbers per shower, beside one per voxel. penalty: of the critic's slope. critic_steps and average: see `Duel`."""
+    """noise: random numbers per shower, beside one per voxel. penalty: of the critic's slope.
+
+    critic_steps and average: see `Duel`.
+    """
 
     noise: int = 100
     hidden: tuple[int, ...] = (200, 400, 800)
