@@ -1,0 +1,134 @@
+"""Normalising flows of showers: one for the energies of layers, one for the voxels that is told them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hepml_nb.calo.base import ShowerModel
+from hepml_nb.calo.coordinates import LayerCoordinates
+from hepml_nb.calo.rows import TurnedBatches, VoxelLogs
+from hepml_nb.calo.sample import Floats, Showers
+from hepml_nb.core import derive_seed
+from hepml_nb.learn import ConditionalFlow, FitConfig, History, RowBatches, fit
+
+__all__ = ["FlowModelConfig", "FlowShowers", "ring_of"]
+
+_PAPER_FIT = FitConfig(epochs=100, lr=1e-3, batch_size=512, patience=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowModelConfig:
+    """layer_...: the flow of layer energies, autoregressive splines. fit: of the voxels' flow.
+
+    turned: every epoch sees each shower in a new turn around the axis, mirrored or not; right where particles come in
+    along the axis of a detector that is alike all around.
+    """
+
+    layer_transforms: int = 3
+    layer_hidden: tuple[int, ...] = (64, 64)
+    layer_bins: int = 8
+    layer_fit: FitConfig = field(default_factory=lambda: _PAPER_FIT)
+    turned: bool = False
+    fit: FitConfig = field(default_factory=lambda: _PAPER_FIT)
+
+
+class FlowShowers(ShowerModel):
+    """Two flows as in CaloFlow (arXiv:2106.05285): p(ratios of layers | energy) and p(voxels | layers, energy).
+
+    Ratios are those of `LayerCoordinates`, voxels are `VoxelLogs`. Both flows are fitted by maximum likelihood. A
+    subclass gives the voxels' flow: a module with `standardise`, `loss` and `sample`, as `learn.ConditionalFlow`.
+    """
+
+    layer_flow: ConditionalFlow
+    voxel_flow: Any
+    layer_history: History
+    history: History
+
+    def _fit(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
+        config, self._map = self.config, LayerCoordinates(train.geometry).fit(train)
+        self._voxels = VoxelLogs(train.geometry)
+        ratios = [self._map.ratios(some, derive_seed(seed, "ratios", i)) for i, some in enumerate((train, val))]
+        energies = [torch.from_numpy(self._map.context(some.energies)) for some in (train, val)]
+        told = [self.context(u, some.energies) for u, some in zip(ratios, (train, val), strict=True)]
+        torch.manual_seed(derive_seed(seed, "init"))
+        self.layer_flow = ConditionalFlow(
+            len(train.geometry.layers), 1, kind="autoregressive", transforms=config.layer_transforms,
+            hidden=config.layer_hidden, bins=config.layer_bins,
+        )  # fmt: skip
+        self.voxel_flow = self._network(ring_of(train), told[0].shape[1])
+        rows = [torch.from_numpy(u) for u in ratios]
+        self.layer_flow.standardise(rows[0], energies[0])
+        self.voxel_flow.standardise(self._voxels.rows(torch.from_numpy(train.deposits)), told[0])
+
+        size = config.layer_fit.batch_size
+        seen, held = (RowBatches(*pair, batch_size=size, seed=seed) for pair in zip(rows, energies, strict=True))
+        self.layer_history = fit(
+            self.layer_flow, _loss, seen, held, _epochs(config.layer_fit, untrained), seed=derive_seed(seed, "layers"),
+            desc="layers",
+        )  # fmt: skip
+        size = config.fit.batch_size
+        shown = TurnedBatches(train, told[0], batch_size=size, seed=seed, turned=config.turned)
+        apart = TurnedBatches(val, told[1], batch_size=size, seed=derive_seed(seed, "val"), turned=False, shuffle=False)
+        self._learn(shown, apart, derive_seed(seed, "voxels"), untrained)
+
+    def _learn(self, shown: TurnedBatches, apart: TurnedBatches, seed: int, untrained: bool) -> None:
+        """Fit the flow of voxels to batches (x, context)."""
+        config = _epochs(self.config.fit, untrained)
+        self.history = fit(self.voxel_flow, _loss, shown, apart, config, seed=seed, desc="voxels")
+
+    def context(self, ratios: Floats, energies: Floats) -> Tensor:
+        """Return what the voxels' flow is told (n, 1 + 2 layers): energy, ratios, and logarithms of layers' energies.
+
+        The last are functions of the others, but voxels are proportional to them.
+        """
+        layers = np.log(self._map.layers(ratios, energies) + self.geometry.threshold)
+        return torch.from_numpy(np.hstack([self._map.context(energies), ratios, layers]).astype(np.float32))
+
+    @torch.no_grad()
+    def layers(self, energies: Floats, seed: int = 0) -> Floats:
+        """Return new ratios of layers, as logits (n, layers), for energies (n,) in MeV."""
+        torch.manual_seed(derive_seed(seed, "layers"))
+        drawn = self.layer_flow.eval().sample(torch.from_numpy(self._map.context(energies)))
+        return np.asarray(drawn.numpy())
+
+    @torch.no_grad()
+    def voxels(self, ratios: Floats, energies: Floats, seed: int = 0) -> Floats:
+        """Return new deposits (n, voxels) in MeV for ratios of layers as logits (n, layers) and energies (n,)."""
+        torch.manual_seed(derive_seed(seed, "voxels"))
+        rows = self._draw(self.context(ratios, energies)).numpy()
+        return self._voxels.deposits(rows, self._map.layers(ratios, energies))
+
+    def _draw(self, context: Tensor) -> Tensor:
+        """Return one row of voxels for each row of the context, from torch's generator."""
+        drawn: Tensor = self.voxel_flow.eval().sample(context)
+        return drawn
+
+    def _sample(self, energies: Floats, seed: int) -> Floats:
+        return self.voxels(self.layers(energies, seed), energies, seed)
+
+    @abstractmethod
+    def _network(self, group_of: np.ndarray, context: int) -> nn.Module:
+        """Return the untrained flow of voxels; group_of (voxels,) numbers the ring of each."""
+
+
+def ring_of(showers: Showers) -> np.ndarray:
+    """Return for each voxel the number of its ring (layer and radius)."""
+    rings = np.empty(showers.geometry.voxels, np.int64)
+    for number, (_, n_alpha, first, step) in enumerate(zip(*showers.geometry.rings, strict=True)):
+        rings[first : first + n_alpha * step : step] = number
+    return rings
+
+
+def _loss(flow: Any, batch: Any) -> Tensor:
+    loss: Tensor = flow.loss(*batch)
+    return loss
+
+
+def _epochs(config: FitConfig, untrained: bool) -> FitConfig:
+    return replace(config, epochs=0) if untrained else config

@@ -1,0 +1,165 @@
+"""Flows of showers: maps that can be undone, densities that are those of the maps, turns, and layers that are kept."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hepml_nb.calo import make
+from hepml_nb.calo.couplings import CouplingFlow
+from hepml_nb.calo.flow_model import ring_of
+from hepml_nb.calo.rows import TurnedBatches, VoxelLogs, turns
+from hepml_nb.calo.splines import RingSplines
+from hepml_nb.core import InputError
+from hepml_nb.simulate.calorimeter import geometry
+from hepml_nb.testing import toy_showers
+
+GROUPS = np.array([0, 0, 1, 2, 2, 2])
+
+
+def shaken(module: torch.nn.Module, by: float = 0.3) -> torch.nn.Module:
+    """Return the module in double precision with random weights, since new flows are the identity."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += by * torch.randn_like(parameter)
+    return module.double()
+
+
+def jacobian(function, x: torch.Tensor) -> torch.Tensor:
+    return torch.stack([torch.autograd.functional.jacobian(lambda r: function(r[None])[0], row) for row in x])
+
+
+@pytest.fixture(scope="module")
+def splines():
+    return shaken(RingSplines(GROUPS, 2, bins=6, hidden=(8,)))
+
+
+@pytest.fixture(scope="module")
+def flow():
+    return shaken(CouplingFlow(GROUPS, 2, blocks=3, hidden=(8,), bins=6))
+
+
+def test_splines_are_undone_and_know_their_slopes(splines) -> None:
+    x, context = 4 * torch.randn(40, 6).double(), torch.randn(40, 2).double()
+    y, log_det = splines(x, context)
+    torch.testing.assert_close(splines.inverse(y, context), x)
+    for i in range(5):
+        slopes = jacobian(lambda r, i=i: splines(r, context[i : i + 1])[0], x[i : i + 1])
+        torch.testing.assert_close(slopes.det().log()[0], log_det[i])
+        assert (slopes[0].diagonal() > 0).all()
+
+
+def test_a_group_shares_its_spline_and_outside_nothing_is_bent(splines) -> None:
+    same, context = torch.linspace(-6, 6, 30).double()[:, None].expand(-1, 6), torch.zeros(30, 2).double()
+    y, _ = splines(same, context)
+    assert torch.equal(y[:, 3], y[:, 5])
+    assert not torch.allclose(y[:, 0], y[:, 2])
+    outside = same[:, 0].abs() > 5
+    assert torch.equal(y[outside], same[outside])
+
+
+def test_new_splines_and_couplings_change_nothing() -> None:
+    x, context = torch.randn(20, 6), torch.randn(20, 2)
+    y, log_det = RingSplines(GROUPS, 2, bins=5)(x, context)
+    torch.testing.assert_close(y, x, atol=1e-5, rtol=0)
+    torch.testing.assert_close(log_det, torch.zeros(20), atol=1e-4, rtol=0)
+    normal = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(1)
+    torch.testing.assert_close(CouplingFlow(GROUPS, 2, bins=0).log_prob(x, context), normal)
+
+
+def test_a_coupling_flow_is_undone_and_its_density_has_the_determinant(flow) -> None:
+    x, context = 2 * torch.randn(8, 6).double(), torch.randn(8, 2).double()
+    flow.standardise(3 + 2 * x, context)
+    z, log_det = flow.encode(x, context)
+    torch.testing.assert_close(flow.decode(z, context), x)
+    for i in range(4):
+        whole = jacobian(lambda r, i=i: flow.encode(r, context[i : i + 1])[0], x[i : i + 1])
+        torch.testing.assert_close(whole.det().abs().log()[0], log_det[i])
+    normal = -0.5 * (z**2).sum(1) - 3 * math.log(2 * math.pi)
+    torch.testing.assert_close(flow.log_prob(x, context), normal + log_det)
+
+
+def test_scales_of_couplings_are_bounded(flow) -> None:
+    scale, _ = flow.blocks[0].terms(1e3 * torch.randn(50, 3).double(), torch.randn(50, 2).double())
+    assert float(scale.abs().max().detach()) <= 2
+
+
+def test_wrong_flows_are_refused() -> None:
+    with pytest.raises(InputError, match="at least 2"):
+        RingSplines(GROUPS, 2, bins=1)
+    with pytest.raises(InputError, match="clamp"):
+        CouplingFlow(GROUPS, 2, clamp=0)
+    with pytest.raises(InputError, match="affine"):
+        make("caloinn", coupling="afine")
+
+
+def test_voxels_come_back_from_their_logarithms() -> None:
+    some = toy_showers(300)
+    rows = VoxelLogs(some.geometry).rows(torch.from_numpy(some.deposits)).numpy()
+    back = VoxelLogs(some.geometry).deposits(rows, some.layers)
+    np.testing.assert_allclose(back, some.deposits, rtol=1e-4, atol=1e-6)
+    assert rows[some.deposits == 0].max() < -0.2 < rows[some.deposits > 0].min()
+
+
+def test_layers_keep_the_energy_that_they_should_have() -> None:
+    some = toy_showers(300)
+    wild = 3 * np.random.default_rng(0).normal(size=some.deposits.shape) - 3  # many layers without any hit
+    made = VoxelLogs(some.geometry).deposits(wild, some.layers)
+    layers = np.add.reduceat(made, some.geometry.offsets[:-1], axis=1)
+    np.testing.assert_allclose(layers, np.where(some.layers < some.geometry.threshold, 0, some.layers), rtol=1e-5)
+    assert made[made > 0].min() >= some.geometry.threshold
+
+
+@pytest.mark.parametrize("name", ["calochallenge-1-photons", "calochallenge-2"])
+def test_turns_are_turns(name: str) -> None:
+    detector = geometry(name)
+    tables = turns(detector)
+    bins = max(layer.n_alpha for layer in detector.layers)
+    assert tables.shape == (2 * bins, detector.voxels)
+    assert (np.sort(tables, axis=1) == np.arange(detector.voxels)).all()
+    assert len(np.unique(tables, axis=0)) == 2 * bins
+    place, radius = detector.centres(), np.hypot(*detector.centres()[:, :2].T)
+    for table in tables:
+        assert (detector.layer_of[table] == detector.layer_of).all()
+        np.testing.assert_allclose(radius[table], radius)
+    wide = np.array([layer.n_alpha for layer in detector.layers])[detector.layer_of] > 1
+    angle = 2 * np.pi / bins
+    turned = place[wide, :2] @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    np.testing.assert_allclose(place[tables[1]][wide, :2], turned, atol=1e-9)
+
+
+def test_batches_repeat_by_epoch_and_turn_showers_of_one_energy() -> None:
+    some = toy_showers(100)
+    context = torch.arange(100.0)[:, None]
+    batches = TurnedBatches(some, context, batch_size=30, seed=2)
+    first, again, other = (list(batches.epoch(i)) for i in (0, 0, 1))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0][0], other[0][0])
+    for rows, number in first:
+        layers = torch.where(rows > -0.8, rows.exp() * some.geometry.threshold, 0.0).numpy()
+        kept = np.add.reduceat(layers, some.geometry.offsets[:-1], axis=1)
+        np.testing.assert_allclose(kept, some.layers[number[:, 0].long()], rtol=1e-4, atol=1e-6)
+
+
+def test_rings_are_numbered() -> None:
+    rings = ring_of(toy_showers(60))
+    assert (np.bincount(rings) == 3).all()  # three bins in alpha
+    assert len(np.unique(rings)) == 12
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return make("caloinn", blocks=4, hidden=(32,)).fit(toy_showers(400), seed=1, untrained=True)
+
+
+def test_voxels_follow_the_layers_that_they_are_told(fitted) -> None:
+    some = toy_showers(200, 2)[5:]
+    ratios = fitted._map.ratios(some)
+    made = fitted.voxels(ratios, some.energies, seed=3)
+    layers = np.add.reduceat(made, some.geometry.offsets[:-1], axis=1)
+    told = fitted._map.layers(ratios, some.energies)
+    np.testing.assert_allclose(layers, np.where(told < some.geometry.threshold, 0, told), rtol=1e-4)
