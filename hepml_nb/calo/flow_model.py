@@ -17,7 +17,7 @@ from hepml_nb.calo.sample import Floats, Showers
 from hepml_nb.core import derive_seed
 from hepml_nb.learn import ConditionalFlow, FitConfig, History, RowBatches, fit
 
-__all__ = ["FlowModelConfig", "FlowShowers", "ring_of"]
+__all__ = ["FlowModelConfig", "FlowShowers", "epochs_of", "ring_of"]
 
 _PAPER_FIT = FitConfig(epochs=100, lr=1e-3, batch_size=512, patience=None)
 
@@ -51,35 +51,45 @@ class FlowShowers(ShowerModel):
     history: History
 
     def _fit(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
-        config, self._map = self.config, LayerCoordinates(train.geometry).fit(train)
-        self._voxels = VoxelLogs(train.geometry)
-        ratios = [self._map.ratios(some, derive_seed(seed, "ratios", i)) for i, some in enumerate((train, val))]
-        energies = [torch.from_numpy(self._map.context(some.energies)) for some in (train, val)]
-        told = [self.context(u, some.energies) for u, some in zip(ratios, (train, val), strict=True)]
+        self._map, self._voxels = LayerCoordinates(train.geometry).fit(train), VoxelLogs(train.geometry)
         torch.manual_seed(derive_seed(seed, "init"))
+        self._fit_layers(train, val, seed, untrained)
+        shown, apart = self._batches(train, val, seed)
+        self.voxel_flow = self._network(ring_of(train), shown.tensors[1].shape[1])
+        self.voxel_flow.standardise(self._voxels.rows(shown.tensors[0]), shown.tensors[1])
+        self._learn(shown, apart, derive_seed(seed, "voxels"), untrained)
+
+    def _fit_layers(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
+        config = self.config
+        rows = [
+            (torch.from_numpy(self._ratios(some, seed, i)), torch.from_numpy(self._map.context(some.energies)))
+            for i, some in enumerate((train, val))
+        ]
         self.layer_flow = ConditionalFlow(
             len(train.geometry.layers), 1, kind="autoregressive", transforms=config.layer_transforms,
             hidden=config.layer_hidden, bins=config.layer_bins,
-        )  # fmt: skip
-        self.voxel_flow = self._network(ring_of(train), told[0].shape[1])
-        rows = [torch.from_numpy(u) for u in ratios]
-        self.layer_flow.standardise(rows[0], energies[0])
-        self.voxel_flow.standardise(self._voxels.rows(torch.from_numpy(train.deposits)), told[0])
-
-        size = config.layer_fit.batch_size
-        seen, held = (RowBatches(*pair, batch_size=size, seed=seed) for pair in zip(rows, energies, strict=True))
+        ).standardise(*rows[0])  # fmt: skip
+        seen, held = (RowBatches(*pair, batch_size=config.layer_fit.batch_size, seed=seed) for pair in rows)
+        schedule = epochs_of(config.layer_fit, untrained)
         self.layer_history = fit(
-            self.layer_flow, _loss, seen, held, _epochs(config.layer_fit, untrained), seed=derive_seed(seed, "layers"),
-            desc="layers",
-        )  # fmt: skip
-        size = config.fit.batch_size
-        shown = TurnedBatches(train, told[0], batch_size=size, seed=seed, turned=config.turned)
-        apart = TurnedBatches(val, told[1], batch_size=size, seed=derive_seed(seed, "val"), turned=False, shuffle=False)
-        self._learn(shown, apart, derive_seed(seed, "voxels"), untrained)
+            self.layer_flow, _loss, seen, held, schedule, seed=derive_seed(seed, "layers"), desc="layers"
+        )
+
+    def _ratios(self, some: Showers, seed: int, stream: int) -> Floats:
+        return self._map.ratios(some, derive_seed(seed, "ratios", stream))
+
+    def _batches(self, train: Showers, val: Showers, seed: int) -> tuple[TurnedBatches, TurnedBatches]:
+        """Return batches (x, context) of voxels to train with and to validate with; the latter are not turned."""
+        told = [self.context(self._ratios(some, seed, i), some.energies) for i, some in enumerate((train, val))]
+        size, turned = self.config.fit.batch_size, self.config.turned
+        return (
+            TurnedBatches(train, told[0], batch_size=size, seed=seed, turned=turned),
+            TurnedBatches(val, told[1], batch_size=size, seed=derive_seed(seed, "val"), turned=False, shuffle=False),
+        )
 
     def _learn(self, shown: TurnedBatches, apart: TurnedBatches, seed: int, untrained: bool) -> None:
         """Fit the flow of voxels to batches (x, context)."""
-        config = _epochs(self.config.fit, untrained)
+        config = epochs_of(self.config.fit, untrained)
         self.history = fit(self.voxel_flow, _loss, shown, apart, config, seed=seed, desc="voxels")
 
     def context(self, ratios: Floats, energies: Floats) -> Tensor:
@@ -130,5 +140,6 @@ def _loss(flow: Any, batch: Any) -> Tensor:
     return loss
 
 
-def _epochs(config: FitConfig, untrained: bool) -> FitConfig:
+def epochs_of(config: FitConfig, untrained: bool) -> FitConfig:
+    """Return the training, or one of no step where it is to stay untrained."""
     return replace(config, epochs=0) if untrained else config

@@ -18,6 +18,8 @@ _METHODS: tuple[Method, ...] = (
     Method("wgan-gp", _C + "wgan:WGan", "2309.06515", ("S3",), "Wasserstein GAN with gradient penalty"),
     Method("expert-gan", _C + "expert_gan:ExpertGan", "2508.20991", ("S2/182", "S1/56"), "Routed GAN experts, diverse"),
     Method("caloinn", _C + "caloinn:CaloInn", "2312.09290", ("S0/73",), "Coupling flow of voxels, told the layers"),
+    Method("caloflow", _C + "caloflow:CaloFlow", "2106.05285", ("S0/73",), "Autoregressive flow of voxels"),
+    Method("caloflow-student", _C + "caloflow_student:CaloFlowStudent", "2110.11377", (), "Its map in one pass"),
     Method("caloclouds", _C + "caloclouds:CaloClouds", "2309.05704", ("S0/44", "S0/83"), "Diffusion of single points"),
     Method("epic-fm", _C + "epic:EpicFlowMatching", "2310.00049", ("S4",), "Flow matching of whole point clouds"),
 )

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from hepml_nb.calo import make
+from hepml_nb.calo.caloflow_student import StudentFlow, student_losses
 from hepml_nb.calo.couplings import CouplingFlow
 from hepml_nb.calo.flow_model import ring_of
+from hepml_nb.calo.masked import MaskedBlock, MaskedFlow
 from hepml_nb.calo.rows import TurnedBatches, VoxelLogs, turns
 from hepml_nb.calo.splines import RingSplines
 from hepml_nb.core import InputError
@@ -38,9 +40,9 @@ def splines():
     return shaken(RingSplines(GROUPS, 2, bins=6, hidden=(8,)))
 
 
-@pytest.fixture(scope="module")
-def flow():
-    return shaken(CouplingFlow(GROUPS, 2, blocks=3, hidden=(8,), bins=6))
+@pytest.fixture(scope="module", params=[CouplingFlow, MaskedFlow])
+def flow(request):
+    return shaken(request.param(GROUPS, 2, blocks=3, hidden=(8, 7), bins=6))
 
 
 def test_splines_are_undone_and_know_their_slopes(splines) -> None:
@@ -71,7 +73,7 @@ def test_new_splines_and_couplings_change_nothing() -> None:
     torch.testing.assert_close(CouplingFlow(GROUPS, 2, bins=0).log_prob(x, context), normal)
 
 
-def test_a_coupling_flow_is_undone_and_its_density_has_the_determinant(flow) -> None:
+def test_a_flow_is_undone_and_its_density_has_the_determinant(flow) -> None:
     x, context = 2 * torch.randn(8, 6).double(), torch.randn(8, 2).double()
     flow.standardise(3 + 2 * x, context)
     z, log_det = flow.encode(x, context)
@@ -83,9 +85,39 @@ def test_a_coupling_flow_is_undone_and_its_density_has_the_determinant(flow) -> 
     torch.testing.assert_close(flow.log_prob(x, context), normal + log_det)
 
 
-def test_scales_of_couplings_are_bounded(flow) -> None:
-    scale, _ = flow.blocks[0].terms(1e3 * torch.randn(50, 3).double(), torch.randn(50, 2).double())
-    assert float(scale.abs().max().detach()) <= 2
+def test_scales_are_bounded(flow) -> None:
+    block = flow.blocks[0]
+    half = block.kept if hasattr(block, "kept") else 6
+    scale, _ = block.terms(1e3 * torch.randn(50, half).double(), torch.randn(50, 2).double())
+    assert 1.5 < float(scale.abs().max().detach()) <= 2
+
+
+def test_a_masked_block_knows_only_what_came_before() -> None:
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    block = shaken(MaskedBlock(6, 2, (9, 5), 2.0, order))
+    x, context = torch.randn(1, 6).double(), torch.randn(1, 2).double()
+    slopes = jacobian(lambda r: block(r, context)[0], x)[0][:, order]
+    assert (slopes.triu(1) == 0).all()
+    assert (slopes.diagonal() > 0).all()
+    assert (slopes.tril(-1) != 0).sum() > 10  # and what came before counts
+
+
+def test_a_student_that_undoes_the_teacher_loses_nothing() -> None:
+    """An affine teacher whose scales and shifts are constant has an inverse that a student can write down."""
+    torch.manual_seed(1)
+    teacher = MaskedFlow(GROUPS, 2, blocks=2, hidden=(8,), bins=0)
+    student = StudentFlow(teacher, 2, (8,), 2.0)
+    x, context, z = torch.randn(50, 6), torch.randn(50, 2), torch.randn(50, 6)
+    assert sum(student_losses(student, teacher, x, context, z)) == 0  # both change nothing
+    with torch.no_grad():
+        for taught, block in zip(teacher.blocks, student.blocks, strict=True):
+            taught.maps[-1].bias.copy_(torch.randn(12))
+            scale, shift = taught._soft(taught.maps[-1].bias).chunk(2)[0], taught.maps[-1].bias[6:]
+            assert sum(student_losses(student, teacher, x, context, z)) > 0.01
+            block.maps[-1].bias.copy_(torch.cat([-taught.maps[-1].bias[:6], -shift * torch.exp(-scale)]))
+    x_loss, z_loss = student_losses(student, teacher, x, context, z)
+    assert float((x_loss + z_loss).detach()) < 1e-10
+    torch.testing.assert_close(student(z, context, teacher), teacher.decode(z, context))
 
 
 def test_wrong_flows_are_refused() -> None:
@@ -95,6 +127,12 @@ def test_wrong_flows_are_refused() -> None:
         CouplingFlow(GROUPS, 2, clamp=0)
     with pytest.raises(InputError, match="affine"):
         make("caloinn", coupling="afine")
+    with pytest.raises(InputError, match="affine"):
+        make("caloflow", transform="afine")
+    with pytest.raises(InputError, match="affine teacher"):
+        make("caloflow-student", transform="spline")
+    with pytest.raises(InputError, match="fitted teacher"):
+        make("caloflow-student").learn_from(make("caloflow"))
 
 
 def test_voxels_come_back_from_their_logarithms() -> None:
@@ -163,3 +201,18 @@ def test_voxels_follow_the_layers_that_they_are_told(fitted) -> None:
     layers = np.add.reduceat(made, some.geometry.offsets[:-1], axis=1)
     told = fitted._map.layers(ratios, some.energies)
     np.testing.assert_allclose(layers, np.where(told < some.geometry.threshold, 0, told), rtol=1e-4)
+
+
+def test_a_student_learns_the_map_of_its_teacher() -> None:
+    """Of equal normal numbers it makes showers near the teacher's, far nearer than before its training."""
+    some, sizes = toy_showers(1200), {"blocks": 2, "hidden": (32,)}
+    teacher = make("caloflow", **sizes).fit(some, seed=1)
+    z, context = torch.randn(300, some.geometry.voxels), teacher.context(teacher._map.ratios(some), some.energies)[:300]
+    taught = teacher.voxel_flow.decode(z, context)
+    apart = []
+    for untrained in (True, False):
+        pupil = make("caloflow-student", **sizes).learn_from(teacher).fit(some, seed=1, untrained=untrained)
+        with torch.no_grad():
+            apart.append(float((pupil.student(z, context, teacher.voxel_flow) - taught).square().mean()))
+    assert apart[1] < 0.2 * apart[0]
+    assert pupil.layer_flow is teacher.layer_flow
