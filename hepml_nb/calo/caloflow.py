@@ -42,7 +42,9 @@ SMALL_TEACHER: dict[str, Any] = {
     "blocks": 4,
     "hidden": (256, 256),
     "turned": True,
-    "layer_fit": FitConfig(epochs=25, lr=2e-3, batch_size=256, patience=None),
+    "layer_hidden": (128, 128),
+    "layer_bins": 12,
+    "layer_fit": FitConfig(epochs=30, lr=2e-3, batch_size=256, patience=None),
     "fit": FitConfig(epochs=25, lr=2e-3, batch_size=256, patience=None, clip=50.0, warmup=0.2),
 }
 

@@ -58,10 +58,14 @@ class LayerCoordinates:
         A uniform random energy below the readout threshold is added to every layer, as in CaloFlow: empty layers would
         otherwise make a spike that no density fits.
         """
-        layers = showers.layers + rng(seed, "layers").uniform(0, self.geometry.threshold, showers.layers.shape)
+        layers = self.filled(showers.layers, rng(seed, "layers"))
         behind = np.cumsum(layers[:, ::-1], axis=1)[:, ::-1]
         total = np.minimum(behind[:, :1] / (self.largest * showers.energies[:, None]), 1)
         return logit(np.hstack([total, layers[:, :-1] / behind[:, :-1]])).astype(np.float32)
+
+    def filled(self, layers: Floats, generator: np.random.Generator) -> Floats:
+        """Return energies of layers (n, layers) in MeV with what is added so that none is 0."""
+        return np.asarray(layers + generator.uniform(0, self.geometry.threshold, layers.shape))
 
     def layers(self, ratios: Floats, energies: Floats) -> Floats:
         """Return the energy of each layer (n, layers) in MeV from ratios as logits: the inverse of `ratios`."""

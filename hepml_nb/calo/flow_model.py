@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hepml_nb.calo.base import ShowerModel
-from hepml_nb.calo.coordinates import LayerCoordinates
-from hepml_nb.calo.rows import TurnedBatches, VoxelLogs
+from hepml_nb.calo.rows import GappedRatios, TurnedBatches, VoxelLogs
 from hepml_nb.calo.sample import Floats, Showers
 from hepml_nb.core import derive_seed
 from hepml_nb.learn import ConditionalFlow, FitConfig, History, RowBatches, fit
@@ -41,7 +40,7 @@ class FlowModelConfig:
 class FlowShowers(ShowerModel):
     """Two flows as in CaloFlow (arXiv:2106.05285): p(ratios of layers | energy) and p(voxels | layers, energy).
 
-    Ratios are those of `LayerCoordinates`, voxels are `VoxelLogs`. Both flows are fitted by maximum likelihood. A
+    Ratios are `GappedRatios`, voxels are `VoxelLogs`. Both flows are fitted by maximum likelihood. A
     subclass gives the voxels' flow: a module with `standardise`, `loss` and `sample`, as `learn.ConditionalFlow`.
     """
 
@@ -51,7 +50,7 @@ class FlowShowers(ShowerModel):
     history: History
 
     def _fit(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
-        self._map, self._voxels = LayerCoordinates(train.geometry).fit(train), VoxelLogs(train.geometry)
+        self._map, self._voxels = GappedRatios(train.geometry).fit(train), VoxelLogs(train.geometry)
         torch.manual_seed(derive_seed(seed, "init"))
         self._fit_layers(train, val, seed, untrained)
         shown, apart = self._batches(train, val, seed)

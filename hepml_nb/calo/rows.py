@@ -1,4 +1,4 @@
-"""Voxels as flows learn them: logarithms with a gap below the threshold, turned around the axis, batch by batch."""
+"""Layers and voxels as flows learn them: logarithms with a gap below the threshold, showers turned around the axis."""
 
 from __future__ import annotations
 
@@ -9,16 +9,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hepml_nb.calo.coordinates import LayerCoordinates
 from hepml_nb.calo.sample import Floats, Showers
 from hepml_nb.core import InputError, derive_seed
 from hepml_nb.learn import RowBatches
 from hepml_nb.simulate.calorimeter import Geometry
 
-__all__ = ["TurnedBatches", "VoxelLogs", "turns"]
+__all__ = ["GappedRatios", "TurnedBatches", "VoxelLogs", "turns"]
 
 _EMPTY, _EMPTY_WIDTH, _GAP = -2.0, 0.4, -0.8
 """Where empty voxels are put in log(deposit / threshold), how wide, and below which a number means empty: hits begin
 at 0, and a flow needs room to go steeply from one to the other. Three widths lie between _EMPTY and _GAP."""
+
+
+class GappedRatios(LayerCoordinates):
+    """`LayerCoordinates` whose empty layers get an energy as `VoxelLogs` gives empty voxels, and others nothing.
+
+    With noise up to the threshold, as published, equal flows made layers that a classifier knew with an AUC of 0.565,
+    with the gap 0.541 (photons of the tutorial profile).
+    """
+
+    def filled(self, layers: Floats, generator: np.random.Generator) -> Floats:
+        """Return energies of layers (n, layers) in MeV, those of empty ones well below the threshold."""
+        empty = self.geometry.threshold * np.exp(generator.normal(_EMPTY, _EMPTY_WIDTH, layers.shape))
+        return np.where(layers > 0, layers, empty)
 
 
 class VoxelLogs:

@@ -13,7 +13,7 @@ from hepml_nb.calo.caloflow_student import StudentFlow, student_losses
 from hepml_nb.calo.couplings import CouplingFlow
 from hepml_nb.calo.flow_model import ring_of
 from hepml_nb.calo.masked import MaskedBlock, MaskedFlow
-from hepml_nb.calo.rows import TurnedBatches, VoxelLogs, turns
+from hepml_nb.calo.rows import GappedRatios, TurnedBatches, VoxelLogs, turns
 from hepml_nb.calo.splines import RingSplines
 from hepml_nb.core import InputError
 from hepml_nb.simulate.calorimeter import geometry
@@ -141,6 +141,15 @@ def test_voxels_come_back_from_their_logarithms() -> None:
     back = VoxelLogs(some.geometry).deposits(rows, some.layers)
     np.testing.assert_allclose(back, some.deposits, rtol=1e-4, atol=1e-6)
     assert rows[some.deposits == 0].max() < -0.2 < rows[some.deposits > 0].min()
+
+
+def test_empty_layers_lie_apart_and_others_come_back() -> None:
+    some = toy_showers(300)
+    coordinates = GappedRatios(some.geometry).fit(some)
+    back = coordinates.layers(coordinates.ratios(some, seed=1), some.energies)
+    empty = some.layers == 0
+    assert back[empty].max() < 0.6 * some.geometry.threshold
+    np.testing.assert_allclose(back[~empty], some.layers[~empty], rtol=2e-3, atol=0.02)
 
 
 def test_layers_keep_the_energy_that_they_should_have() -> None:
