@@ -21,6 +21,9 @@ from hepml_nb.learn import FitConfig, History, RowBatches, mlp
 
 __all__ = ["ExpertGan", "ExpertGanConfig", "diversity_loss"]
 
+_GENTLY = 0.05
+"""Share of the makers' losses that moves the router: with all of it one expert soon gets every shower."""
+
 
 @dataclass(frozen=True)
 class ExpertGanConfig:
@@ -37,7 +40,7 @@ class ExpertGanConfig:
     diversity: float = 0.1
     intensity: float = 0.01
     differentiation: float = 0.01
-    balance: float = 0.1
+    balance: float = 2.0
     average: float = 0.998
     fit: FitConfig = field(default_factory=lambda: FitConfig(epochs=250, lr=1e-4, batch_size=256, schedule="constant"))
 
@@ -141,6 +144,7 @@ class ExpertGan(ShowerModel):
         c, n = self.config, len(context)
         logits = self.route(context)
         gate = gumbel_softmax(logits, hard=True)
+        gate = gate.detach() + _GENTLY * (gate - gate.detach())
         noises = torch.randn(n, self.experts[0].noise), torch.randn(n, self.experts[0].noise)
         first, second = (self.scale(self.mixed(noise, context, gate)) for noise in noises)
         loss: Tensor = softplus(-self.judge(first, context)).mean()

@@ -23,12 +23,13 @@ __all__ = ["Generator", "WGan", "WGanConfig"]
 
 @dataclass(frozen=True)
 class WGanConfig:
-    """noise: random numbers per shower, beside one per voxel. penalty: of the critic's slope.
+    """noise: random numbers per shower. grain: one more for each voxel. penalty: of the critic's slope.
 
     critic_steps and average: see `Duel`.
     """
 
     noise: int = 100
+    grain: bool = True
     hidden: tuple[int, ...] = (200, 400, 800)
     critic: tuple[int, ...] = (800, 400, 200)
     penalty: float = 3.0
@@ -42,24 +43,27 @@ class WGanConfig:
 class Generator(nn.Module):
     """Noise (n, noise) and context (n, 1) to the fractions of a shower (n, voxels + layers + 1).
 
-    Some of the noise goes through all layers. One number per voxel is added at the end, with a width that the network
-    learns (as in StyleGAN, arXiv:1812.04948), so that voxels can fluctuate, and be empty, each for itself: the AUC
-    against the truth fell from 0.97 to 0.91. The first is added to the pull of the total, which so starts as wide as it
-    should be: among hundreds of numbers its spread is what a short training loses first.
+    Some of the noise goes through all layers. With grain one number per voxel is added at the end, with a width that
+    the network learns (as in StyleGAN, arXiv:1812.04948), so that voxels can fluctuate, and be empty, each for itself:
+    the AUC against the truth fell from 0.97 to 0.91. The first is added to the pull of the total, which so starts as
+    wide as it should be: among hundreds of numbers its spread is what a short training loses first.
     """
 
-    def __init__(self, geometry: Geometry, noise: int, hidden: tuple[int, ...]) -> None:
+    def __init__(self, geometry: Geometry, noise: int, hidden: tuple[int, ...], grain: bool = True) -> None:
         super().__init__()
-        self.voxels, self.head = geometry.voxels, FractionHead(geometry)
-        self.noise = noise + self.voxels
-        self.body = mlp([noise + 1, *hidden, self.head.width + self.voxels])
+        self.voxels, self.deep, self.head = geometry.voxels, noise, FractionHead(geometry)
+        grains = self.voxels if grain else 0
+        self.noise = noise + grains
+        self.body = mlp([noise + 1, *hidden, self.head.width + grains])
 
     def forward(self, noise: Tensor, context: Tensor) -> Tensor:
-        deep, grain = noise[:, : -self.voxels], noise[:, -self.voxels :]
+        deep, grain = noise[:, : self.deep], noise[:, self.deep :]
         numbers = self.body(torch.cat([deep, context], 1))
-        mean, width = numbers[:, : self.head.width], numbers[:, self.head.width :]
-        moved = torch.cat([softplus(width) * grain, torch.zeros_like(mean[:, self.voxels : -1]), noise[:, :1]], 1)
-        fractions: Tensor = self.head(mean + moved)
+        voxels, layers = numbers[:, : self.voxels], numbers[:, self.voxels : self.head.width - 1]
+        pull, width = numbers[:, self.head.width - 1 : self.head.width], numbers[:, self.head.width :]
+        if self.noise > self.deep:
+            voxels = voxels + softplus(width) * grain
+        fractions: Tensor = self.head(torch.cat([voxels, layers, pull + noise[:, :1]], 1))
         return fractions
 
     @torch.no_grad()
@@ -102,7 +106,7 @@ class WGan(ShowerModel):
         rows, context = self.rows(train)
         torch.manual_seed(derive_seed(seed, "init"))
         self.scale = RootScale(rows.shape[1], len(train.geometry.layers)).fit(rows)
-        self.generator = Generator(train.geometry, self.config.noise, self.config.hidden)
+        self.generator = Generator(train.geometry, self.config.noise, self.config.hidden, self.config.grain)
         if not untrained:
             self.generator.start_at(rows)
         self.critic = mlp([rows.shape[1] + 1, *self.config.critic, 1])

@@ -125,6 +125,17 @@ def test_all_experts_are_used_and_the_most_diverse_energy_wants_diversity_1() ->
     assert float(wanted.min()) > 0
 
 
+def test_voxels_fluctuate_each_for_itself_with_grain_only() -> None:
+    showers = toy_showers(300)
+    for grain in (True, False):
+        model = make("wgan-gp", grain=grain).fit(showers, seed=1, untrained=True)
+        _, context = model.rows(showers[:1])
+        noise = torch.randn(1, model.generator.noise).expand(200, -1).clone()
+        noise[:, model.generator.deep :] = torch.randn(200, model.generator.noise - model.generator.deep)
+        made = model.generator(noise, context.expand(200, -1))[:, : showers.geometry.voxels]
+        assert bool(made.std(0).max() > 1e-3) == grain
+
+
 def test_an_untrained_post_processing_changes_nothing() -> None:
     model = make("bib-ae").fit(toy_showers(300), seed=1, untrained=True)
     rows = torch.rand(6, model.scale.mean.shape[0])
