@@ -20,6 +20,8 @@ _METHODS: tuple[Method, ...] = (
     Method("caloinn", _C + "caloinn:CaloInn", "2312.09290", ("S0/73",), "Coupling flow of voxels, told the layers"),
     Method("caloflow", _C + "caloflow:CaloFlow", "2106.05285", ("S0/73",), "Autoregressive flow of voxels"),
     Method("caloflow-student", _C + "caloflow_student:CaloFlowStudent", "2110.11377", (), "Its map in one pass"),
+    Method("calodream", _C + "calodream:CaloDream", "2405.09629", ("S0/73", "S2/119"), "Flow matching, layers first"),
+    Method("calodiffusion", _C + "calodiffusion:CaloDiffusion", "2308.03876", (), "Diffusion around the axis"),
     Method("caloclouds", _C + "caloclouds:CaloClouds", "2309.05704", ("S0/44", "S0/83"), "Diffusion of single points"),
     Method("epic-fm", _C + "epic:EpicFlowMatching", "2310.00049", ("S4",), "Flow matching of whole point clouds"),
 )
