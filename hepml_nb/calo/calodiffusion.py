@@ -94,7 +94,7 @@ class CylinderNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
         """Return one vector per row of x (n, voxels), for times t (n,)."""
         told = self.told(t, context)
-        parts, planes = x.split([n * n_r for n, n_r in self.shapes], 1), []
+        parts, planes = torch.split(x, [n * n_r for n, n_r in self.shapes], 1), []
         for way, part, (n, n_r) in zip(self.enter, parts, self.shapes, strict=True):
             planes.append(way(part.view(-1, n, n_r)).expand(-1, self.alphas, -1))
         grid = torch.stack(planes, 1)
@@ -110,7 +110,8 @@ class CylinderNet(nn.Module):
         out = []
         for i, (way, (n, _)) in enumerate(zip(self.leave, self.shapes, strict=True)):
             out.append(way(grid[:, i] if n > 1 else grid[:, i].mean(1, keepdim=True)).flatten(1))
-        return torch.cat(out, 1) + self.past(told) * x
+        velocity: Tensor = torch.cat(out, 1) + self.past(told) * x
+        return velocity
 
 
 class Around(nn.Module):
@@ -149,7 +150,8 @@ class Cell(nn.Module):
 def _half(x: Tensor) -> Tensor:
     """Return the means of neighbours in alpha and radius; the last of an odd number of bins counts twice."""
     flat = pad(x.flatten(0, -4), (0, x.shape[-1] % 2, 0, x.shape[-2] % 2), mode="replicate")
-    return nn.functional.avg_pool2d(flat, 2).unflatten(0, x.shape[:-3])
+    halved: Tensor = nn.functional.avg_pool2d(flat, 2)
+    return halved.reshape(*x.shape[:-3], *halved.shape[1:])
 
 
 class CaloDiffusion(StagedModel):

@@ -26,7 +26,8 @@ _EDGE = 1e-5
 def normal(low: Tensor, high: Tensor, given: torch.Generator | None = None) -> Tensor:
     """Return normal numbers of the shape of low and high, whose probabilities are drawn between low and high."""
     share = torch.rand(low.shape, generator=given, dtype=low.dtype, device=low.device)
-    return torch.special.ndtri((low + (high - low) * share).clamp(_EDGE, 1 - _EDGE))
+    drawn: Tensor = torch.special.ndtri((low + (high - low) * share).clamp(_EDGE, 1 - _EDGE))
+    return drawn
 
 
 class Marginals:
@@ -98,7 +99,7 @@ class Marginals:
                 columns = np.flatnonzero(self.groups == group)
                 table = np.ascontiguousarray(tables[:, group])
                 low[some, columns], high[some, columns] = _levels(table, np.ascontiguousarray(roots[some][:, columns]))
-        return tuple(torch.special.ndtr(torch.from_numpy(one)) for one in (low, high))  # type: ignore[return-value]
+        return tuple(torch.special.ndtr(torch.from_numpy(one)) for one in (low, high))
 
     def values(self, z: Floats, energies: Floats) -> Floats:
         """Return the values (n, k) whose normal numbers are z, at energies (n,) in MeV: the inverse of `intervals`."""

@@ -69,7 +69,8 @@ class _Block(nn.Module):
     def forward(self, h: Tensor, told: Tensor) -> Tensor:
         scale, shift = self.film(told).chunk(2, 1)
         inner: Tensor = silu(self.first(silu(self.norm(h) * (1 + scale) + shift)))
-        return h + self.second(inner)
+        out: Tensor = h + self.second(inner)
+        return out
 
 
 class PatchNet(nn.Module):
@@ -98,7 +99,7 @@ class PatchNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor, context: Tensor) -> Tensor:
         """Return one vector per row, for times t (n,)."""
         told = self.told(t, context)
-        parts = x[:, self.order].split(self.sizes, 1)
+        parts = torch.split(x[:, self.order], self.sizes, 1)
         h = torch.stack([way(part) for way, part in zip(self.enter, parts, strict=True)], 1) + self.place
         for block in self.blocks:
             h = block(h, told)
