@@ -48,7 +48,7 @@ class ShowerModel(ABC):
         if val is None:
             held = rng(seed, "held out").random(len(showers)) < _HELD_OUT
             showers, val = showers[~held], showers[held]
-        if min(len(showers) - _FEWEST, len(val) - 1) < 0:
+        if len(showers) < _FEWEST or not len(val):
             raise InputError(f"{len(showers)} showers to train and {len(val)} to validate; expected {_FEWEST} and 1.")
         if val.geometry.name != showers.geometry.name:
             raise InputError(f"val is in {val.geometry.name}, the showers are in {showers.geometry.name}.")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from hepml_nb.calo.adversarial import Duel, alternate, critic_loss
-from hepml_nb.calo.base import ShowerModel
-from hepml_nb.calo.fractions import Fractions, RootScale
+from hepml_nb.calo.adversarial import critic_loss
+from hepml_nb.calo.adversarial_model import AdversarialModel
 from hepml_nb.calo.sample import Floats, Showers
+from hepml_nb.calo.training import epochs_of
 from hepml_nb.calo.wgan import Generator
 from hepml_nb.core import derive_seed
 from hepml_nb.learn import FitConfig, History, RowBatches, fit, mlp
@@ -66,7 +66,7 @@ def spectrum_mmd(first: Tensor, second: Tensor, window: int = 25) -> Tensor:
     return torch.stack([mmd(a[:, i : i + window], b[:, i : i + window]) for i in range(0, a.shape[1], window)]).mean()
 
 
-class BibAe(ShowerModel):
+class BibAe(AdversarialModel):
     """A BIB-AE (arXiv:2005.05334, hadrons in S1/43): encoder, decoder, three critics and a post-processing network.
 
     The makers are told the energy and have no mean squared error: one critic compares showers with decoded ones, one
@@ -89,16 +89,12 @@ class BibAe(ShowerModel):
             post_fit=FitConfig(epochs=3, lr=2e-3, batch_size=64, patience=None),
         ),
     }
-    history: History
     post_history: History
 
     def _fit(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
         c = self.config
-        self._map = Fractions(train)
-        parts = [(self._map.rows(showers), self._map.context(showers.energies)) for showers in (train, val)]
+        parts = [self._begin(train, seed), self.rows(val)]
         width = parts[0][0].shape[1]
-        torch.manual_seed(derive_seed(seed, "init"))
-        self.scale = RootScale(width, len(train.geometry.layers)).fit(parts[0][0])
         self.encoder = mlp([width + 1, *c.hidden[::-1], 2 * c.latent])
         self.decoder = Generator(train.geometry, 2 * c.latent, c.hidden)
         if not untrained:
@@ -110,17 +106,8 @@ class BibAe(ShowerModel):
         self.post = mlp([3, *c.post_hidden, 1])
         for weight in self.post[-1].parameters():
             nn.init.zeros_(weight)  # untrained it changes nothing
-        config, post = (replace(f, epochs=0) if untrained else f for f in (c.fit, c.post_fit))
-        batches = RowBatches(*parts[0], batch_size=config.batch_size, seed=derive_seed(seed, "order"))
-        duel = Duel(
-            self.critic_loss,
-            self.maker_loss,
-            self.critics,
-            nn.ModuleList([self.encoder, self.decoder]),
-            c.critic_steps,
-            c.average,
-        )
-        self.history = alternate(duel, batches, config, derive_seed(seed, "fit"))
+        makers, post = nn.ModuleList([self.encoder, self.decoder]), epochs_of(c.post_fit, untrained)
+        self._duel(parts[0], self.critics, makers, seed, untrained, c.critic_steps)
         seen, held = (RowBatches(*part, batch_size=post.batch_size, seed=derive_seed(seed, "post")) for part in parts)
         self.post_history = fit(self.post, self._post_loss, seen, held, post, seed=derive_seed(seed, "post fit"))
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hepml_nb.calo.edm import MEAN, SIGMA_MAX, SPREAD, edm_loss, heun
-from hepml_nb.calo.point_model import PointConfig, PointModel
-from hepml_nb.learn import FitConfig
+from hepml_nb.calo.point_model import SMALL_POINTS, PointConfig, PointModel
 from hepml_nb.learn.flow_matching import validation_noise
 
 __all__ = ["CaloClouds", "CaloCloudsConfig", "PointWiseNet"]
@@ -61,10 +60,7 @@ class CaloClouds(PointModel):
         "paper": CaloCloudsConfig(),
         "small": CaloCloudsConfig(
             hidden=(64, 128, 128, 64),
-            flow_transforms=4,
-            flow_hidden=(64, 64),
-            flow_fit=FitConfig(epochs=30, lr=2e-3, batch_size=256, patience=None),
-            fit=FitConfig(epochs=30, lr=3e-3, batch_size=16, patience=None),
+            **SMALL_POINTS,
         ),
     }
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, silu
 
 from hepml_nb.calo.staged import StagedConfig, StagedModel
-from hepml_nb.calo.velocity import ResidualNet, Told
+from hepml_nb.calo.velocity import Told
 from hepml_nb.core import InputError
 from hepml_nb.learn import FitConfig, denoise, signal_share
 from hepml_nb.learn.diffusion import NoiseSchedule
@@ -178,11 +178,9 @@ class CaloDiffusion(StagedModel):
         ),
     }
 
-    def _network(self, features: int, context: int, geometry: Geometry | None) -> nn.Module:
+    def _network(self, context: int, geometry: Geometry) -> nn.Module:
         c = self.config
         self.share = signal_share(c.noise_steps, c.schedule).float()
-        if geometry is None:
-            return ResidualNet(features, context, c.layer_hidden, c.layer_blocks)
         return CylinderNet(geometry, context, c.channels, c.told, c.radii, c.deep)
 
     def _loss(self, model: Any, x: Tensor, context: Tensor, given: torch.Generator | None) -> Tensor:

@@ -79,12 +79,10 @@ class CaloDream(StagedModel):
         ),
     }
 
-    def _network(self, features: int, context: int, geometry: Geometry | None) -> nn.Module:
+    def _network(self, context: int, geometry: Geometry) -> nn.Module:
         c = self.config
-        if geometry is None:
-            return ResidualNet(features, context, c.layer_hidden, c.layer_blocks)
         if c.network == "dense":
-            return ResidualNet(features, context, c.hidden, c.blocks)
+            return ResidualNet(geometry.voxels, context, c.hidden, c.blocks)
         return PatchNet(ring_patches(geometry, c.rings), context, c.hidden, c.blocks, c.heads)
 
     def _loss(self, model: Any, x: Tensor, context: Tensor, given: torch.Generator | None) -> Tensor:

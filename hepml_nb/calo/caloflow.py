@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from torch import nn
 
-from hepml_nb.calo.flow_model import FlowModelConfig, FlowShowers
+from hepml_nb.calo.flow_model import SMALL_LAYERS, FlowModelConfig, FlowShowers
 from hepml_nb.calo.masked import MaskedFlow
 from hepml_nb.core import InputError, suggest
 from hepml_nb.learn import ConditionalFlow, FitConfig
@@ -42,9 +42,7 @@ SMALL_TEACHER: dict[str, Any] = {
     "blocks": 4,
     "hidden": (256, 256),
     "turned": True,
-    "layer_hidden": (128, 128),
-    "layer_bins": 12,
-    "layer_fit": FitConfig(epochs=30, lr=2e-3, batch_size=256, patience=None),
+    **SMALL_LAYERS,
     "fit": FitConfig(epochs=25, lr=2e-3, batch_size=256, patience=None, clip=50.0, warmup=0.2),
 }
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hepml_nb.calo.caloflow import SMALL_TEACHER, CaloFlow, CaloFlowConfig
-from hepml_nb.calo.flow_model import epochs_of
 from hepml_nb.calo.masked import MaskedBlock, MaskedFlow
 from hepml_nb.calo.rows import TurnedBatches
+from hepml_nb.calo.training import epochs_of
 from hepml_nb.core import InputError
 from hepml_nb.learn import FitConfig, History, fit
 from hepml_nb.learn.flow_matching import validation_noise

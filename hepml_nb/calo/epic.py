@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from hepml_nb.calo.point_model import PointConfig, PointModel
-from hepml_nb.learn import FitConfig, integrate, set_pool
+from hepml_nb.calo.point_model import SMALL_POINTS, PointConfig, PointModel
+from hepml_nb.learn import integrate, set_pool
 from hepml_nb.learn.flow_matching import validation_noise
 
 __all__ = ["EpicConfig", "EpicFlowMatching", "EpicLayer", "EpicNet"]
@@ -87,10 +87,7 @@ class EpicFlowMatching(PointModel):
             hidden=64,
             shared=16,
             layers=3,
-            flow_transforms=4,
-            flow_hidden=(64, 64),
-            flow_fit=FitConfig(epochs=30, lr=2e-3, batch_size=256, patience=None),
-            fit=FitConfig(epochs=30, lr=3e-3, batch_size=16, patience=None),
+            **SMALL_POINTS,
         ),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,13 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gumbel_softmax, softplus
 
-from hepml_nb.calo.adversarial import Duel, alternate
-from hepml_nb.calo.base import ShowerModel
-from hepml_nb.calo.fractions import Fractions, RootScale
+from hepml_nb.calo.adversarial_model import AdversarialModel
 from hepml_nb.calo.sample import Floats, Showers
 from hepml_nb.calo.wgan import Generator
 from hepml_nb.core import InputError, derive_seed
-from hepml_nb.learn import FitConfig, History, RowBatches, mlp
+from hepml_nb.learn import FitConfig, mlp
 
 __all__ = ["ExpertGan", "ExpertGanConfig", "diversity_loss"]
 
@@ -60,7 +58,7 @@ def diversity_loss(first: Tensor, second: Tensor, noises: tuple[Tensor, Tensor],
     return (wanted * (noises[0] - noises[1]).abs().mean(1) / near).mean()
 
 
-class ExpertGan(ShowerModel):
+class ExpertGan(AdversarialModel):
     """ExpertSim's mixture of generators (arXiv:2508.20991; S2/182), with the diversity of S1/56.
 
     A router, told the energy, gives each shower to one of the experts (straight-through Gumbel softmax). The makers
@@ -77,32 +75,18 @@ class ExpertGan(ShowerModel):
             hidden=(128,), critic=(128, 64), fit=FitConfig(epochs=40, lr=1e-3, batch_size=128, schedule="cosine")
         ),
     }
-    history: History
 
     def _fit(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
         c = self.config
-        self._map = Fractions(train)
-        rows, context = self._map.rows(train), self._map.context(train.energies)
-        torch.manual_seed(derive_seed(seed, "init"))
-        self.scale = RootScale(rows.shape[1], len(train.geometry.layers)).fit(rows)
+        rows, context = self._begin(train, seed)
         self.experts = [Generator(train.geometry, c.noise, c.hidden) for _ in range(c.experts)]
         self.route = mlp([1, *c.router, c.experts])
         for expert in () if untrained else self.experts:
             expert.start_at(rows)
         self.critic = mlp([rows.shape[1] + 1, *c.critic, 1])
         self._spreads = _spreads(self.scale(rows), context)
-        fit = replace(c.fit, epochs=0) if untrained else c.fit
-        batches = RowBatches(rows, context, batch_size=fit.batch_size, seed=derive_seed(seed, "order"))
-        duel = Duel(
-            self.critic_loss,
-            self.maker_loss,
-            self.critic,
-            nn.ModuleList([*self.experts, self.route]),
-            1,
-            c.average,
-            (0.5, 0.9),
-        )
-        self.history = alternate(duel, batches, fit, derive_seed(seed, "fit"))
+        makers = nn.ModuleList([*self.experts, self.route])
+        self._duel((rows, context), self.critic, makers, seed, untrained, 1, (0.5, 0.9))
 
     def wanted(self, context: Tensor) -> Tensor:
         """Return how diverse true showers are (n,) at energies as context (n, 1): 1 at the most diverse."""

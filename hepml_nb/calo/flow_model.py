@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,19 @@ from torch import Tensor, nn
 from hepml_nb.calo.base import ShowerModel
 from hepml_nb.calo.rows import GappedRatios, TurnedBatches, VoxelLogs
 from hepml_nb.calo.sample import Floats, Showers
+from hepml_nb.calo.training import epochs_of, flow_loss
 from hepml_nb.core import derive_seed
 from hepml_nb.learn import ConditionalFlow, FitConfig, History, RowBatches, fit
 
-__all__ = ["FlowModelConfig", "FlowShowers", "epochs_of", "ring_of"]
+__all__ = ["SMALL_LAYERS", "FlowModelConfig", "FlowShowers"]
 
 _PAPER_FIT = FitConfig(epochs=100, lr=1e-3, batch_size=512, patience=None)
+SMALL_LAYERS: dict[str, Any] = {
+    "layer_hidden": (128, 128),
+    "layer_bins": 12,
+    "layer_fit": FitConfig(epochs=30, lr=2e-3, batch_size=256, patience=None),
+}
+"""Settings of the layers' flow in every "small" configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +61,7 @@ class FlowShowers(ShowerModel):
         torch.manual_seed(derive_seed(seed, "init"))
         self._fit_layers(train, val, seed, untrained)
         shown, apart = self._batches(train, val, seed)
-        self.voxel_flow = self._network(ring_of(train), shown.tensors[1].shape[1])
+        self.voxel_flow = self._network(train.geometry.ring_of, shown.tensors[1].shape[1])
         self.voxel_flow.standardise(self._voxels.rows(shown.tensors[0]), shown.tensors[1])
         self._learn(shown, apart, derive_seed(seed, "voxels"), untrained)
 
@@ -71,7 +78,7 @@ class FlowShowers(ShowerModel):
         seen, held = (RowBatches(*pair, batch_size=config.layer_fit.batch_size, seed=seed) for pair in rows)
         schedule = epochs_of(config.layer_fit, untrained)
         self.layer_history = fit(
-            self.layer_flow, _loss, seen, held, schedule, seed=derive_seed(seed, "layers"), desc="layers"
+            self.layer_flow, flow_loss, seen, held, schedule, seed=derive_seed(seed, "layers"), desc="layers"
         )
 
     def _ratios(self, some: Showers, seed: int, stream: int) -> Floats:
@@ -89,7 +96,7 @@ class FlowShowers(ShowerModel):
     def _learn(self, shown: TurnedBatches, apart: TurnedBatches, seed: int, untrained: bool) -> None:
         """Fit the flow of voxels to batches (x, context)."""
         config = epochs_of(self.config.fit, untrained)
-        self.history = fit(self.voxel_flow, _loss, shown, apart, config, seed=seed, desc="voxels")
+        self.history = fit(self.voxel_flow, flow_loss, shown, apart, config, seed=seed, desc="voxels")
 
     def context(self, ratios: Floats, energies: Floats) -> Tensor:
         """Return what the voxels' flow is told (n, 1 + 2 layers): energy, ratios, and logarithms of layers' energies.
@@ -124,21 +131,3 @@ class FlowShowers(ShowerModel):
     @abstractmethod
     def _network(self, group_of: np.ndarray, context: int) -> nn.Module:
         """Return the untrained flow of voxels; group_of (voxels,) numbers the ring of each."""
-
-
-def ring_of(showers: Showers) -> np.ndarray:
-    """Return for each voxel the number of its ring (layer and radius)."""
-    rings = np.empty(showers.geometry.voxels, np.int64)
-    for number, (_, n_alpha, first, step) in enumerate(zip(*showers.geometry.rings, strict=True)):
-        rings[first : first + n_alpha * step : step] = number
-    return rings
-
-
-def _loss(flow: Any, batch: Any) -> Tensor:
-    loss: Tensor = flow.loss(*batch)
-    return loss
-
-
-def epochs_of(config: FitConfig, untrained: bool) -> FitConfig:
-    """Return the training, or one of no step where it is to stay untrained."""
-    return replace(config, epochs=0) if untrained else config

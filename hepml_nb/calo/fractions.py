@@ -9,6 +9,7 @@ import torch
 from numpy.polynomial import Polynomial
 from torch import Tensor, nn
 
+from hepml_nb.calo.coordinates import LogScale
 from hepml_nb.calo.sample import Floats, Showers
 from hepml_nb.learn import Standardise
 from hepml_nb.simulate.calorimeter import Geometry
@@ -33,9 +34,8 @@ class Fractions:
 
     def __init__(self, showers: Showers) -> None:
         self.geometry: Geometry = showers.geometry
-        logs, response = np.log(showers.energies), showers.totals / showers.energies
-        self._centre, self._width = float(logs.mean()), float(logs.std()) or 1.0
-        place = (logs - self._centre) / self._width
+        self._scale, response = LogScale(showers.energies), showers.totals / showers.energies
+        place = self._scale(showers.energies)
         degree = min(3, len(np.unique(showers.energies)) - 1)
         self._mean = _smooth(place, response, degree)
         off = np.maximum(np.abs(response - self._mean(place)), 1e-4)
@@ -45,23 +45,19 @@ class Fractions:
 
     def context(self, energies: Floats) -> Tensor:
         """Return (n, 1): the logarithm of the energies, standardised on the showers of the training."""
-        return torch.from_numpy(self._place(energies).astype(np.float32)[:, None])
-
-    def _place(self, energies: Floats) -> Floats:
-        return np.asarray((np.log(energies) - self._centre) / self._width)
+        return torch.from_numpy(self._scale(energies).astype(np.float32)[:, None])
 
     def rows(self, showers: Showers) -> Tensor:
         """Return the fractions of showers (n, voxels + layers + 1); of an empty layer all voxels are 0."""
-        layers, totals, place = showers.layers, showers.totals, self._place(showers.energies)
-        voxels = showers.deposits / np.where(layers > 0, layers, 1)[:, self.geometry.layer_of]
-        parts = layers / np.where(totals > 0, totals, 1)[:, None]
+        totals, place = showers.totals, self._scale(showers.energies)
+        parts = showers.layers / np.where(totals > 0, totals, 1)[:, None]
         pull = (totals / showers.energies - self._mean(place)) / np.exp(self._log_width(place))
-        rows = np.hstack([voxels, parts, pull.clip(-_WIDEST, _WIDEST)[:, None]])
+        rows = np.hstack([showers.shares, parts, pull.clip(-_WIDEST, _WIDEST)[:, None]])
         return torch.from_numpy(rows.astype(np.float32))
 
     def deposits(self, rows: Tensor, energies: Floats) -> Floats:
         """Return deposits (n, voxels) in MeV of rows of fractions, for incident energies (n,) in MeV."""
-        voxels, place = self.geometry.voxels, self._place(energies)
+        voxels, place = self.geometry.voxels, self._scale(energies)
         values = rows.detach().cpu().numpy()
         response = self._mean(place) + np.exp(self._log_width(place)) * values[:, -1]
         layers = values[:, voxels:-1] * (np.maximum(response, 0) * energies)[:, None]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hepml_nb.calo.sample import Floats
 from hepml_nb.core import InputError, Result, rng
+from hepml_nb.stats import triangular
 
 __all__ = ["fpd", "frechet", "kpd", "separation"]
 
@@ -21,8 +22,6 @@ def separation(truth: npt.ArrayLike, made: npt.ArrayLike, bins: npt.ArrayLike, s
 
     truth, made: (n,), (m,). It is the triangular discriminator (`stats.triangular`), with its error and its floor.
     """
-    from hepml_nb.stats import triangular
-
     return triangular(truth, made, bins=bins, scale=1.0, seed=seed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,22 @@ import torch
 from torch import Tensor
 
 from hepml_nb.calo.base import ShowerModel
-from hepml_nb.calo.coordinates import LayerCoordinates, expit, logit
+from hepml_nb.calo.coordinates import LayerCoordinates, LogScale, expit, logit
 from hepml_nb.calo.points import PointCoordinates, PointNumbers, Points
 from hepml_nb.calo.sample import Floats, Showers
+from hepml_nb.calo.training import epochs_of, flow_loss
 from hepml_nb.core import derive_seed, rng
 from hepml_nb.learn import ConditionalFlow, FitConfig, History, RowBatches, SetBatches, Standardise, fit
 
-__all__ = ["PointConfig", "PointModel"]
+__all__ = ["SMALL_POINTS", "PointConfig", "PointModel"]
+
+SMALL_POINTS: dict[str, Any] = {
+    "flow_transforms": 4,
+    "flow_hidden": (64, 64),
+    "flow_fit": FitConfig(epochs=30, lr=2e-3, batch_size=256, patience=None),
+    "fit": FitConfig(epochs=30, lr=3e-3, batch_size=16, patience=None),
+}
+"""Settings that every "small" configuration shares."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +69,14 @@ class PointModel(ShowerModel):
         """Return points (sum of lengths, 4)."""
 
     def _fit(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
-        self._map, self._points = (
-            LayerCoordinates(train.geometry).fit(train),
-            PointCoordinates(train.geometry).fit(train),
-        )
-        self._numbers = PointNumbers()
+        self._map = LayerCoordinates(train.geometry).fit(train)
+        self._points, self._numbers = PointCoordinates(train.geometry).fit(train), PointNumbers()
         self._fit_flow(train, val, seed, untrained)
         self._fit_points(train, val, seed, untrained)
         if not untrained:
             some = val[:500]
-            counts = self._points.counts(some)
-            made = Showers(some.energies, self._points_in(some.energies, some.layers, counts, seed), val.geometry)
-            self._numbers.fit(counts.sum(axis=1), self._points.counts(made).sum(axis=1))
+            made = Showers(some.energies, self._points_in(some.energies, some.layers, some.hits, seed), val.geometry)
+            self._numbers.fit(some.hits.sum(axis=1), made.hits.sum(axis=1))
 
     def _fit_flow(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
         rows = [self._rows(showers, derive_seed(seed, "rows", i)) for i, showers in enumerate((train, val))]
@@ -79,12 +84,12 @@ class PointModel(ShowerModel):
         hidden, transforms = self.config.flow_hidden, self.config.flow_transforms
         self.flow = ConditionalFlow(rows[0][0].shape[1], 1, transforms=transforms, hidden=hidden)
         self.flow.standardise(*rows[0])
-        config = replace(self.config.flow_fit, epochs=0) if untrained else self.config.flow_fit
+        config = epochs_of(self.config.flow_fit, untrained)
         known, held = (RowBatches(*row, batch_size=config.batch_size, seed=seed) for row in rows)
-        self.flow_history = fit(self.flow, _flow_loss, known, held, config, seed=derive_seed(seed, "flow fit"))
+        self.flow_history = fit(self.flow, flow_loss, known, held, config, seed=derive_seed(seed, "flow fit"))
 
     def _fit_points(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
-        config = replace(self.config.fit, epochs=0) if untrained else self.config.fit
+        config = epochs_of(self.config.fit, untrained)
         torch.manual_seed(derive_seed(seed, "points"))
         batches = []
         for i, showers in enumerate((train, val)):
@@ -93,7 +98,7 @@ class PointModel(ShowerModel):
             if i == 0:
                 self.model = self._network(2)
                 self.model.scale = Standardise(4).fit(torch.from_numpy(points.values))
-                self._log_n = float(np.log(points.lengths).mean()), float(np.log(points.lengths).std()) or 1.0
+                self._log_n = LogScale(points.lengths)
             x = self.model.scale(torch.from_numpy(points.values))
             given = self._context(seen.energies, points.lengths)
             batches.append(SetBatches(x, points.lengths, given, batch_size=config.batch_size, seed=seed))
@@ -105,14 +110,13 @@ class PointModel(ShowerModel):
 
     def _rows(self, showers: Showers, seed: int) -> tuple[Tensor, Tensor]:
         """Return the flow's rows (n, 2 layers), ratios and shares of hits as logits, and its context (n, 1)."""
-        share = self._points.counts(showers) + rng(seed, "counts").random((len(showers), len(self._points.sizes)))
+        share = showers.hits + rng(seed, "counts").random((len(showers), len(self._points.sizes)))
         rows = np.hstack([self._map.ratios(showers, seed), logit(share / (self._points.sizes + 1))])
         return torch.from_numpy(rows.astype(np.float32)), torch.from_numpy(self._map.context(showers.energies))
 
     def _context(self, energies: Floats, numbers: Floats) -> Tensor:
-        mean, spread = self._log_n
-        log_n = (np.log(np.maximum(numbers, 1)) - mean) / spread
-        return torch.from_numpy(np.hstack([self._map.context(energies), log_n[:, None]]).astype(np.float32))
+        log_n = self._log_n(np.maximum(numbers, 1))
+        return torch.from_numpy(np.column_stack([self._map.context(energies), log_n]).astype(np.float32))
 
     def _sample(self, energies: Floats, seed: int) -> Floats:
         layers, counts = self._layers(energies, seed)
@@ -138,8 +142,3 @@ class PointModel(ShowerModel):
         drawn = self._draw(self.model, torch.from_numpy(lengths), self._context(energies, lengths))
         values = drawn * self.model.scale.scale + self.model.scale.mean
         return self._points.deposits(Points(values.numpy(), lengths), counts, layers)
-
-
-def _flow_loss(model: Any, batch: Any) -> Tensor:
-    loss: Tensor = model.loss(*batch)
-    return loss

@@ -45,17 +45,13 @@ class PointCoordinates:
         self.geometry = geometry
         self.unit = geometry.stack.moliere / 2  # mm
         self.sizes = np.diff(geometry.offsets)  # voxels of each layer
-        _, n_alpha, first, step = geometry.rings
-        self._ring = np.empty(geometry.voxels, np.int64)  # the ring of each voxel
-        for ring, (n, start, stride) in enumerate(zip(n_alpha, first, step, strict=True)):
-            self._ring[start + stride * np.arange(n)] = ring
-        self._usual = np.zeros(len(first))
+        self._usual = np.zeros(len(geometry.rings[0]))
 
     def fit(self, showers: Showers) -> Self:
         """Measure the usual share of the layer's energy that a hit of each ring has."""
         _, voxel, share = self._hits(showers)
-        number = np.bincount(self._ring[voxel], minlength=len(self._usual))
-        total = np.bincount(self._ring[voxel], share, len(self._usual))
+        number = np.bincount(self.geometry.ring_of[voxel], minlength=len(self._usual))
+        total = np.bincount(self.geometry.ring_of[voxel], share, len(self._usual))
         floor = share.min() if len(share) else 0.0  # rings that were never hit
         self._usual = np.where(number > 0, total / np.maximum(number, 1), floor)
         return self
@@ -73,13 +69,9 @@ class PointCoordinates:
         r = np.sqrt(low**2 + generator.random(len(row)) * (high**2 - low**2))
         alpha = -np.pi + 2 * np.pi * (i_alpha + generator.random(len(row))) / n_alpha
         length = np.arcsinh(r / self.unit)
-        energy = share - self._usual[self._ring[voxel]]
+        energy = share - self._usual[self.geometry.ring_of[voxel]]
         values = np.stack([length * np.cos(alpha), length * np.sin(alpha), place + generator.random(len(row)), energy])
         return Points(values.T.astype(np.float32), np.bincount(row, minlength=len(showers)))
-
-    def counts(self, showers: Showers) -> Floats:
-        """Return the hits in each layer (n, layers)."""
-        return np.add.reduceat(showers.deposits > 0, self.geometry.offsets[:-1], axis=1, dtype=np.int64)
 
     def deposits(self, points: Points, counts: Floats, layers: Floats) -> Floats:
         """Return deposits (n, voxels) in MeV with the energies of layers (n, layers) in MeV.
@@ -96,7 +88,7 @@ class PointCoordinates:
         within = r < np.array([layer.r_edges[-1] for layer in self.geometry.layers])[place]
         owner, place, log_energy = owner[within], place[within], log_energy[within]
         voxel = self._voxels(place, r[within], np.arctan2(y, x)[within])
-        energy = np.exp(np.clip(log_energy + self._usual[self._ring[voxel]], -30, 10))
+        energy = np.exp(np.clip(log_energy + self._usual[self.geometry.ring_of[voxel]], -30, 10))
         total = np.bincount(owner * counts.shape[1] + place, energy, counts.size).reshape(counts.shape)
         energy *= (layers / np.where(total > 0, total, np.inf))[owner, place]
         flat = np.bincount(owner * self.geometry.voxels + voxel, energy, len(counts) * self.geometry.voxels)
@@ -132,7 +124,7 @@ class PointNumbers:
     """
 
     def __init__(self) -> None:
-        self._fit = np.array([0.0, 1.0])
+        self._fit, self._range = np.array([0.0, 1.0]), (0.0, np.inf)
 
     def fit(self, points: Floats, hits: Floats) -> Self:
         """Measure the points (n,) that gave the hits (n,)."""
@@ -148,6 +140,6 @@ class PointNumbers:
     def __call__(self, counts: Floats) -> Floats:
         """Return counts of hits in layers (n, layers) as counts of points, from as many to four times as many."""
         total = counts.sum(axis=1)
-        inside = np.clip(total, *getattr(self, "_range", (0, np.inf)))
+        inside = np.clip(total, *self._range)
         factor = np.clip(np.polyval(self._fit[::-1], inside) / np.maximum(inside, 1), 1, 4)
         return np.asarray(np.where(counts > 0, np.maximum(np.rint(counts * factor[:, None]), 1), 0), np.int64)

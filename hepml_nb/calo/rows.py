@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hepml_nb.calo.coordinates import LayerCoordinates
+from hepml_nb.calo.coordinates import LayerCoordinates, filled_up
 from hepml_nb.calo.sample import Floats, Showers
 from hepml_nb.core import InputError, derive_seed
 from hepml_nb.learn import RowBatches
@@ -66,8 +66,7 @@ class VoxelLogs:
         # relative to the largest voxel: the exponential of a stray number must not overflow
         made = np.where(hit, np.exp(np.maximum(rows, 0) - np.maximum(largest, 0)[:, of]), 0)
         for _ in range(2):
-            whole = np.add.reduceat(made, offsets, axis=1)
-            made = made * (layers / np.where(whole > 0, whole, np.inf))[:, of]
+            made = filled_up(made, layers, self.geometry)
             made[made < self.geometry.threshold] = 0
         return np.asarray(made, np.float32)
 

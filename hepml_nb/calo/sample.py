@@ -78,6 +78,16 @@ class Showers:
         return np.add.reduceat(self.deposits, self.geometry.offsets[:-1], axis=1, dtype=np.float64)
 
     @property
+    def hits(self) -> Floats:
+        """The voxels with energy in each layer (n, layers)."""
+        return np.asarray(np.add.reduceat(self.deposits > 0, self.geometry.offsets[:-1], axis=1, dtype=np.int64))
+
+    @property
+    def shares(self) -> Floats:
+        """Each voxel's share of the energy of its layer (n, voxels); 0 in an empty layer."""
+        return np.asarray(self.deposits / np.where(self.layers > 0, self.layers, 1)[:, self.geometry.layer_of])
+
+    @property
     def totals(self) -> Floats:
         """The energy in all voxels (n,), MeV."""
         return np.asarray(self.layers.sum(axis=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from hepml_nb.calo.base import ShowerModel
+from hepml_nb.calo.coordinates import divided, filled_up, layer_ratios
 from hepml_nb.calo.marginals import Marginals, normal
+from hepml_nb.calo.rows import turns
 from hepml_nb.calo.sample import Floats, Showers
+from hepml_nb.calo.training import epochs_of
+from hepml_nb.calo.velocity import ResidualNet
 from hepml_nb.core import InputError, derive_seed
 from hepml_nb.learn import FitConfig, History, RowBatches, fit
 from hepml_nb.learn.flow_matching import validation_noise
 from hepml_nb.simulate.calorimeter import Geometry
 
-__all__ = ["LayerNumbers", "StagedConfig", "StagedModel", "turns"]
+__all__ = ["LayerNumbers", "StagedConfig", "StagedModel"]
 
 
 @dataclass(frozen=True)
@@ -41,27 +45,6 @@ class StagedConfig:
             raise InputError(f"steps={self.steps!r}; expected at least 1.")
 
 
-def turns(geometry: Geometry) -> Tensor:
-    """Return the voxels (2 n, voxels) of a shower turned by each bin in alpha, and mirrored.
-
-    Layers of one bin stay as they are; where others have different numbers of bins, only no turn at all is returned.
-    """
-    bins = {layer.n_alpha for layer in geometry.layers} - {1}
-    if len(bins) != 1:
-        return torch.arange(geometry.voxels)[None]
-    rows, n = [], bins.pop()
-    _, n_alpha, first, step = geometry.rings
-    for mirror in (1, -1):
-        for turn in range(n):
-            row = np.arange(geometry.voxels)
-            for count, start, stride in zip(n_alpha, first, step, strict=True):
-                if count > 1:
-                    alpha = np.arange(count)
-                    row[start + alpha * stride] = start + (mirror * alpha + turn) % n * stride
-            rows.append(row)
-    return torch.from_numpy(np.array(rows))
-
-
 class LayerNumbers:
     """What the first stage draws, (n, 2 layers) from 0 to about 1: ratios of energies, then the share of voxels hit.
 
@@ -74,39 +57,33 @@ class LayerNumbers:
 
     def of(self, showers: Showers) -> Floats:
         """Return the numbers of showers."""
-        layers = showers.layers
-        behind = np.cumsum(layers[:, ::-1], axis=1)[:, ::-1]
-        hits = np.add.reduceat(showers.deposits > 0, self.geometry.offsets[:-1], axis=1, dtype=np.float64)
-        ratios = layers[:, :-1] / np.where(behind[:, :-1] > 0, behind[:, :-1], 1)
-        return np.hstack([behind[:, :1] / showers.energies[:, None], ratios, hits / self.size])
+        totals, ratios = layer_ratios(showers.layers)
+        return np.column_stack([totals / showers.energies, ratios, showers.hits / self.size])
 
     def layers(self, numbers: Floats, energies: Floats) -> tuple[Floats, Floats]:
         """Return the energies (n, layers) in MeV and the hits (n, layers) that numbers mean at incident energies."""
         n = len(self.size)
-        layers, left = np.empty((len(numbers), n)), numbers[:, 0] * energies
-        for i in range(n - 1):
-            layers[:, i] = np.minimum(numbers[:, i + 1], 1) * left
-            left = left - layers[:, i]
-        layers[:, -1] = left
+        layers = divided(numbers[:, 0] * energies, np.minimum(numbers[:, 1:n], 1))
         layers[layers < self.geometry.threshold] = 0
         hits = np.clip(np.rint(numbers[:, n:] * self.size), 1, self.size)
         return layers, np.where(layers > 0, hits, 0).astype(np.int64)
 
 
 class StagedModel(ShowerModel):
-    """Two generative networks of normal numbers (`Marginals`), for layers and voxels; a subclass writes both.
+    """Two generative networks of normal numbers (`Marginals`): a dense one for layers, a subclass's for voxels.
 
-    The second is told the energy and what the first drew: energy and number of hits of every layer, which the voxels
-    then have, by the choice of the voxels hit and a common factor. Left to the voxels, the number of hits alone gave
-    drawn showers away: empty voxels are noise to a network, and noise has no number.
+    The subclass also writes how both learn and draw. The second is told the energy and what the first drew: energy and
+    number of hits of every layer, which the voxels then have, by the choice of the voxels hit and a common factor. Left
+    to the voxels, the number of hits alone gave drawn showers away: empty voxels are noise to a network, and noise has
+    no number.
     """
 
     history: tuple[History, History]
     networks: tuple[nn.Module, nn.Module]
 
     @abstractmethod
-    def _network(self, features: int, context: int, geometry: Geometry | None) -> nn.Module:
-        """Return the network of the voxels of a geometry, or where it is None that of the layers."""
+    def _network(self, context: int, geometry: Geometry) -> nn.Module:
+        """Return the network of the voxels of a geometry."""
 
     @abstractmethod
     def _loss(self, model: Any, x: Tensor, context: Tensor, given: torch.Generator | None) -> Tensor:
@@ -119,11 +96,13 @@ class StagedModel(ShowerModel):
     def _fit(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
         geometry, config = train.geometry, self.config
         self._numbers = LayerNumbers(geometry)
-        self._turns = turns(geometry) if config.turned else turns(geometry)[:1]
+        every = torch.from_numpy(turns(geometry))
+        self._turns = every if config.turned else every[:1]
         self._measure(train)
         torch.manual_seed(derive_seed(seed, "init"))
         n = len(geometry.layers)
-        self.networks = self._network(2 * n, 1, None), self._network(geometry.voxels, 4 * n + 1, geometry)
+        layers = ResidualNet(2 * n, 1, config.layer_hidden, config.layer_blocks)
+        self.networks = layers, self._network(4 * n + 1, geometry)
         parts = [self.rows(showers, derive_seed(seed, "rows", i)) for i, showers in enumerate((train, val))]
         losses = (self.layer_loss, self.voxel_loss)
         self.history = tuple(  # type: ignore[assignment]
@@ -136,16 +115,13 @@ class StagedModel(ShowerModel):
     ) -> History:
         network.told.scale.fit(rows[0][-1])  # type: ignore[operator,union-attr]
         seen, held = (RowBatches(*part, batch_size=config.batch_size, seed=seed) for part in rows)
-        return fit(network, loss, seen, held, replace(config, epochs=0) if un else config, seed=seed)
+        return fit(network, loss, seen, held, epochs_of(config, un), seed=seed)
 
     def _measure(self, train: Showers) -> None:
         geometry, values = train.geometry, self._numbers.of(train)
-        rings = np.empty(geometry.voxels, np.int64)
-        for i, (_, count, first, step) in enumerate(zip(*geometry.rings, strict=True)):
-            rings[first : first + step * count : step] = i
         self._of_layers = Marginals(np.arange(values.shape[1])).fit(values, train.energies)
-        groups = rings if self.config.turned else np.arange(geometry.voxels)
-        self._of_voxels = Marginals(groups).fit(_shares(train), train.energies)
+        groups = geometry.ring_of if self.config.turned else np.arange(geometry.voxels)
+        self._of_voxels = Marginals(groups).fit(train.shares.astype(np.float32), train.energies)
 
     def rows(self, showers: Showers, seed: int = 0) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Return what the stages learn from: (low, high, context) of the layers, and of the voxels.
@@ -156,7 +132,7 @@ class StagedModel(ShowerModel):
         low, high = self._of_layers.intervals(numbers, energies)
         z = normal(low, high, torch.Generator().manual_seed(seed))
         layers, hits = self._numbers.layers(numbers, energies)
-        voxels = self._of_voxels.intervals(_shares(showers), energies)
+        voxels = self._of_voxels.intervals(showers.shares.astype(np.float32), energies)
         return (low, high, _told(energies)), (*voxels, self.context(energies, z, layers, hits))
 
     def context(self, energies: Floats, z: Tensor, layers: Floats, hits: Floats) -> Tensor:
@@ -202,30 +178,21 @@ class StagedModel(ShowerModel):
         The voxels whose z lies highest above what is empty are hit, as many as the layer has hits; their shares are
         scaled to its energy.
         """
-        number, offsets, of = z.numpy(), self.geometry.offsets, self.geometry.layer_of
+        number, offsets = z.numpy(), self.geometry.offsets
         above = number - self._of_voxels.empty_below(energies)
         share = np.maximum(self._of_voxels.values(number, energies), self._of_voxels.least(energies))
         for i in range(len(self.geometry.layers)):
             here = slice(offsets[i], offsets[i + 1])
             rank = above[:, here].argsort(axis=1)[:, ::-1].argsort(axis=1)
             share[:, here][rank >= hits[:, i : i + 1]] = 0
-        whole = np.add.reduceat(share, offsets[:-1], axis=1)
-        made = share * (layers / np.where(whole > 0, whole, np.inf))[:, of]
+        made = filled_up(share, layers, self.geometry)
         # a hit is what the readout sees
         return np.asarray(np.where(share > 0, np.maximum(made, self.geometry.threshold), 0), np.float32)
 
     def _sample(self, energies: Floats, seed: int) -> Floats:
-        if not len(energies):
-            return np.zeros((0, self.geometry.voxels), np.float32)
         z, layers, hits = self.draw_layers(energies, seed)
         voxels = self.draw_voxels(self.context(energies, z, layers, hits), seed)
         return self.deposits(voxels, layers, hits, energies)
-
-
-def _shares(showers: Showers) -> Floats:
-    """Return each voxel's share of its layer's energy, (n, voxels)."""
-    layers = np.where(showers.layers > 0, showers.layers, 1)
-    return np.asarray(showers.deposits / layers[:, showers.geometry.layer_of], np.float32)
 
 
 def _told(energies: Floats) -> Tensor:

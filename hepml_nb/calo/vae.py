@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from hepml_nb.calo.base import ShowerModel
-from hepml_nb.calo.coordinates import LayerCoordinates
+from hepml_nb.calo.coordinates import LayerCoordinates, filled_up
 from hepml_nb.calo.sample import Floats, Showers
+from hepml_nb.calo.training import epochs_of
 from hepml_nb.core import InputError, derive_seed
 from hepml_nb.learn import FitConfig, History, RowBatches, Standardise, fit, mlp
 from hepml_nb.learn.flow_matching import validation_noise
@@ -114,7 +115,7 @@ class Vae(ShowerModel):
 
     def _fit(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
         self._map = LayerCoordinates(train.geometry).fit(train)
-        config = replace(self.config.fit, epochs=0) if untrained else self.config.fit
+        config = epochs_of(self.config.fit, untrained)
         rows = [self.rows(showers, derive_seed(seed, "rows", i)) for i, showers in enumerate((train, val))]
         torch.manual_seed(derive_seed(seed, "init"))
         self.model = ShowerVae(len(train.geometry.layers), train.geometry.voxels, self.config)
@@ -126,8 +127,7 @@ class Vae(ShowerModel):
     def rows(self, showers: Showers, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return ratios (n, layers), logarithms of shares and hits, both (n, voxels), and the context (n, 1)."""
         hits = showers.deposits > 0
-        shares = showers.deposits / np.where(showers.layers > 0, showers.layers, 1)[:, self.geometry.layer_of]
-        values = self._map.ratios(showers, seed), np.log(np.where(hits, shares, 1)), hits
+        values = self._map.ratios(showers, seed), np.log(np.where(hits, showers.shares, 1)), hits
         ratios, logs, seen = (torch.from_numpy(np.asarray(value, np.float32)) for value in values)
         return ratios, logs, seen, torch.from_numpy(self._map.context(showers.energies))
 
@@ -165,10 +165,7 @@ class Vae(ShowerModel):
         else:
             shares = (centre + sigma.square() / 2).exp() * hit.sigmoid()
         layers = self._map.layers((mean * model.ratio_scale.scale + model.ratio_scale.mean).numpy(), energies)
-        offsets, of = self.geometry.offsets[:-1], self.geometry.layer_of
-        values = shares.double().numpy()
-        whole = np.add.reduceat(values, offsets, axis=1)
-        return np.asarray(values * (layers / np.where(whole > 0, whole, np.inf))[:, of], np.float32)
+        return filled_up(shares.double().numpy(), layers, self.geometry).astype(np.float32)
 
     def _sample(self, energies: Floats, seed: int) -> Floats:
         torch.manual_seed(derive_seed(seed, "prior"))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from hepml_nb.calo.adversarial import Duel, alternate, critic_loss
-from hepml_nb.calo.base import ShowerModel
-from hepml_nb.calo.fractions import FractionHead, Fractions, RootScale
+from hepml_nb.calo.adversarial import critic_loss
+from hepml_nb.calo.adversarial_model import AdversarialModel
+from hepml_nb.calo.fractions import FractionHead
 from hepml_nb.calo.sample import Floats, Showers
 from hepml_nb.core import derive_seed
-from hepml_nb.learn import FitConfig, History, RowBatches, mlp
+from hepml_nb.learn import FitConfig, mlp
 from hepml_nb.simulate.calorimeter import Geometry
 
 __all__ = ["Generator", "WGan", "WGanConfig"]
@@ -78,7 +78,7 @@ class Generator(nn.Module):
         return made
 
 
-class WGan(ShowerModel):
+class WGan(AdversarialModel):
     """A conditional WGAN-GP (arXiv:1704.00028) on fractions, as in CaloShowerGAN (arXiv:2309.06515), after CaloGAN
     (arXiv:1705.02355) and ATLAS's FastCaloGAN.
 
@@ -99,28 +99,14 @@ class WGan(ShowerModel):
             fit=FitConfig(epochs=60, lr=5e-4, batch_size=128, schedule="cosine"),
         ),
     }
-    history: History
 
     def _fit(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
-        self._map = Fractions(train)
-        rows, context = self.rows(train)
-        torch.manual_seed(derive_seed(seed, "init"))
-        self.scale = RootScale(rows.shape[1], len(train.geometry.layers)).fit(rows)
+        rows, context = self._begin(train, seed)
         self.generator = Generator(train.geometry, self.config.noise, self.config.hidden, self.config.grain)
         if not untrained:
             self.generator.start_at(rows)
         self.critic = mlp([rows.shape[1] + 1, *self.config.critic, 1])
-        fit = replace(self.config.fit, epochs=0) if untrained else self.config.fit
-        batches = RowBatches(rows, context, batch_size=fit.batch_size, seed=derive_seed(seed, "order"))
-        duel = Duel(
-            self.critic_loss, self.maker_loss, self.critic, self.generator,
-            self.config.critic_steps, self.config.average,
-        )  # fmt: skip
-        self.history = alternate(duel, batches, fit, derive_seed(seed, "fit"))
-
-    def rows(self, showers: Showers) -> tuple[Tensor, Tensor]:
-        """Return fractions (n, voxels + layers + 1) of showers, and their energies as context (n, 1)."""
-        return self._map.rows(showers), self._map.context(showers.energies)
+        self._duel((rows, context), self.critic, self.generator, seed, untrained, self.config.critic_steps)
 
     def score(self, rows: Tensor, context: Tensor) -> Tensor:
         """Return the critic's score (n,) of rows of fractions for energies as context (n, 1)."""

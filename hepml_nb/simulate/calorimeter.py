@@ -174,6 +174,14 @@ class Geometry:
         place, n_alpha, first, step = np.concatenate(columns, axis=1)
         return place, n_alpha, first, step
 
+    @cached_property
+    def ring_of(self) -> np.ndarray:
+        """Return for each voxel the place of its ring in `rings`."""
+        place = np.empty(self.voxels, np.int64)
+        for ring, (_, n_alpha, first, step) in enumerate(zip(*self.rings, strict=True)):
+            place[first : first + n_alpha * step : step] = ring
+        return place
+
     def view(self, showers: np.ndarray) -> np.ndarray:
         """Return flat showers (n, voxels) as (n, layers, alpha, r); raise InputError where layers differ."""
         return self._flat(showers).reshape(-1, *self.shape)

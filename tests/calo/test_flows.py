@@ -11,7 +11,6 @@ import torch
 from hepml_nb.calo import make
 from hepml_nb.calo.caloflow_student import StudentFlow, student_losses
 from hepml_nb.calo.couplings import CouplingFlow
-from hepml_nb.calo.flow_model import ring_of
 from hepml_nb.calo.masked import MaskedBlock, MaskedFlow
 from hepml_nb.calo.rows import GappedRatios, TurnedBatches, VoxelLogs, turns
 from hepml_nb.calo.splines import RingSplines
@@ -193,7 +192,7 @@ def test_batches_repeat_by_epoch_and_turn_showers_of_one_energy() -> None:
 
 
 def test_rings_are_numbered() -> None:
-    rings = ring_of(toy_showers(60))
+    rings = toy_showers(60).geometry.ring_of
     assert (np.bincount(rings) == 3).all()  # three bins in alpha
     assert len(np.unique(rings)) == 12
 

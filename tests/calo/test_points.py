@@ -28,21 +28,21 @@ def test_points_are_hits(showers: Showers, coordinates: PointCoordinates) -> Non
     points = coordinates.points(showers)
     assert points.values.shape == ((showers.deposits > 0).sum(), 4)
     np.testing.assert_array_equal(points.lengths, (showers.deposits > 0).sum(axis=1))
-    np.testing.assert_array_equal(coordinates.counts(showers).sum(axis=1), points.lengths)
+    np.testing.assert_array_equal(showers.hits.sum(axis=1), points.lengths)
 
 
 def test_showers_come_back_from_their_points(showers: Showers, coordinates: PointCoordinates) -> None:
     points, generator = coordinates.points(showers), np.random.default_rng(0)
     order = np.lexsort((generator.random(len(points.values)), points.owner))  # within a shower, points have no order
     shuffled = Points(points.values[order], points.lengths)
-    back = coordinates.deposits(shuffled, coordinates.counts(showers), showers.layers)
+    back = coordinates.deposits(shuffled, showers.hits, showers.layers)
     np.testing.assert_allclose(back, showers.deposits, rtol=1e-4, atol=1e-3)
 
 
 def test_layers_keep_their_energy_wherever_points_lie(showers: Showers, coordinates: PointCoordinates) -> None:
     points, generator = coordinates.points(showers), np.random.default_rng(1)
     values = points.values * np.array([0.3, 0.3, 1, 0]) + np.array([0, 0, 0, 1]) * generator.normal(size=(1, 4))
-    made = coordinates.deposits(Points(values, points.lengths), coordinates.counts(showers), showers.layers)
+    made = coordinates.deposits(Points(values, points.lengths), showers.hits, showers.layers)
     layers = Showers(showers.energies, made, showers.geometry).layers
     np.testing.assert_allclose(layers, showers.layers, rtol=1e-4, atol=1e-3)
 

@@ -168,8 +168,10 @@ def test_what_cannot_be_simulated_is_refused(arguments: dict[str, Any], error: t
         cascade.showers(**(given | arguments))
 
 
-@pytest.mark.parametrize("name", ["calochallenge-1-photons", "calochallenge-2", "calochallenge-3"])
-def test_samples_are_whole_and_were_made_by_the_recipe_as_it_is(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "seen"), [("calochallenge-1-photons", 1.0), ("calochallenge-2", 0.95), ("calochallenge-3", 0.95)]
+)
+def test_samples_are_whole_and_were_made_by_the_recipe_as_it_is(name: str, seen: float) -> None:
     about, sample = data.manifest(name), data.load(name, source="sample")
     assert about.recipe is not None
     assert {state for path, state in data.verify(name).items() if "samples" in path} == {"ok"}
@@ -181,5 +183,5 @@ def test_samples_are_whole_and_were_made_by_the_recipe_as_it_is(name: str) -> No
         showers = sample.split(split)
         many = ak.to_numpy(showers.energy) > 8000  # the dead material takes a good part of soft photons
         response = dense(showers.hits, calo.voxels).sum(axis=1)[many] / ak.to_numpy(showers.energy)[many]
-        assert np.median(response) == pytest.approx(0.98, abs=0.05)
+        assert np.median(response) == pytest.approx(seen, abs=0.03)
         assert ak.min(showers.hits.energy) >= calo.threshold * 0.999
