@@ -8,6 +8,7 @@ from .files import write_showers as write_showers
 from .measures import fpd as fpd
 from .measures import kpd as kpd
 from .measures import separation as separation
+from .neighbours import neighbours as neighbours
 from .profiles import GammaProfile as GammaProfile
 from .profiles import Response as Response
 from .profiles import behind_middle as behind_middle
@@ -21,4 +22,9 @@ from .profiles import pdg_maximum as pdg_maximum
 from .registry import make as make
 from .registry import method as method
 from .registry import methods as methods
+from .response import EnergyScan as EnergyScan
+from .response import energy_scan as energy_scan
 from .sample import Showers as Showers
+from .scorecard import milliseconds as milliseconds
+from .scorecard import scorecard as scorecard
+from .scorecard import separations as separations

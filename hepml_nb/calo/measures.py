@@ -12,7 +12,7 @@ from hepml_nb.calo.sample import Floats
 from hepml_nb.core import InputError, Result, rng
 from hepml_nb.stats import triangular
 
-__all__ = ["fpd", "frechet", "kpd", "separation"]
+__all__ = ["fpd", "frechet", "kpd", "separation", "tables"]
 
 _FEWEST = 100
 
@@ -46,7 +46,7 @@ def fpd(truth: npt.ArrayLike, made: npt.ArrayLike, *, sizes: int = 10, batches: 
     the line ends at the distance of the two finite samples, which has their bias. Columns are over the truth's standard
     deviation. error: of the line's intercept; draws overlap, so that it is too small: look at the floor of two halves.
     """
-    a, b = _tables(truth, made)
+    a, b = tables(truth, made)
     n, generator = min(len(a), len(b)), rng(seed, "fpd")
     at = np.unique(np.linspace(max(n / 10, 2 * a.shape[1]), n / 2, sizes).astype(int))
 
@@ -68,7 +68,7 @@ def kpd(truth: npt.ArrayLike, made: npt.ArrayLike, *, size: int = 1000, batches:
     As arXiv:2211.10295: the unbiased squared maximum mean discrepancy with the kernel (x . y / k + 1)^4 of `size` rows
     each, so that it scatters around its floor, 0. Columns are over the truth's standard deviation. error: the median's.
     """
-    a, b = _tables(truth, made)
+    a, b = tables(truth, made)
     size, generator = min(size, len(a), len(b)), rng(seed, "kpd")
     values = [
         _mmd2(a[generator.permutation(len(a))[:size]], b[generator.permutation(len(b))[:size]]) for _ in range(batches)
@@ -90,7 +90,7 @@ def _mmd2(a: Floats, b: Floats) -> float:
     return float(same - 2 * ((a @ b.T / k + 1) ** 4).mean())
 
 
-def _tables(truth: npt.ArrayLike, made: npt.ArrayLike) -> tuple[Floats, Floats]:
+def tables(truth: npt.ArrayLike, made: npt.ArrayLike) -> tuple[Floats, Floats]:
     """Return both tables, centred on the truth and over its standard deviation; columns that never change are left out.
 
     Raises InputError for other shapes, few rows, or values that are not finite.
