@@ -37,8 +37,9 @@ class StudentConfig(CaloFlowConfig):
 class StudentFlow(nn.Module):
     """An inverse autoregressive flow (arXiv:1606.04934) with one block for each of a teacher's.
 
-    A block takes the normal numbers in the order of the teacher's, and each result knows the numbers before it, not
-    the results: all come in one pass. The splines of single voxels are the teacher's.
+    A block finds the scales and shifts that the teacher's block applied, and undoes them. It takes normal numbers in the
+    teacher's order, and is told the numbers before each, not the results: all come in one pass. The splines of single
+    voxels are the teacher's.
     """
 
     def __init__(self, teacher: MaskedFlow, context: int, hidden: tuple[int, ...], clamp: float) -> None:
@@ -48,17 +49,20 @@ class StudentFlow(nn.Module):
             MaskedBlock(self.features, context, hidden, clamp, as_they_come) for _ in teacher.blocks
         )
 
-    def steps(self, z: Tensor, told: Tensor, teacher: MaskedFlow) -> list[Tensor]:
-        """Return bent numbers, the numbers between blocks, and z (n, features): as `MaskedFlow.steps`, from behind."""
-        found = [z]
+    def steps(self, z: Tensor, told: Tensor, teacher: MaskedFlow) -> tuple[list[Tensor], list[Tensor]]:
+        """Return bent numbers, the numbers between blocks, and z (n, features), and the scales and shifts that are
+        undone: as `MaskedFlow.steps`, from behind."""
+        found, terms = [z], []
         for block, taught in zip(reversed(self.blocks), reversed(teacher.blocks), strict=True):
-            found.append(block(found[-1], told)[0][:, taught.back])
-        return found[::-1]
+            scale, shift = block.terms(found[-1], told)
+            terms.append(torch.stack([scale, shift]))
+            found.append(((found[-1] - shift) * (-scale).exp())[:, taught.back])
+        return found[::-1], terms[::-1]
 
     def forward(self, z: Tensor, context: Tensor, teacher: MaskedFlow) -> Tensor:
         """Return x (n, features) for normal numbers z and a context (n, k)."""
         told = teacher.context_scale(context)
-        return teacher.unbend(self.steps(z, told, teacher)[0], told)
+        return teacher.unbend(self.steps(z, told, teacher)[0][0], told)
 
 
 def student_losses(
@@ -67,20 +71,23 @@ def student_losses(
     """Return the x-loss and the z-loss of arXiv:2110.11377, scalars, for data x and normal numbers z (n, features).
 
     x-loss: the teacher takes x to normal numbers, the student takes those back. z-loss: the student takes z to a
-    shower, the teacher takes that to normal numbers. Each is the mean squared difference of the two ways, averaged over
-    the start, the end and the numbers between blocks, as in the paper; showers are compared bent.
+    shower, the teacher takes that to normal numbers. Each is the squared difference of the two ways, summed over where
+    they end, the numbers between blocks and the scales and shifts of all blocks (the paper's "fully guided" student),
+    here over the number of terms; showers are compared bent.
     """
     told = teacher.context_scale(context)
     with torch.no_grad():
-        there = teacher.steps(teacher.bend(x, told)[0], told)
-    back = student.steps(there[-1], told, teacher)
-    made = student.steps(z, told, teacher)
-    returned = teacher.steps(made[0], told)
-    return _apart(there[:-1], back[:-1]), _apart(made[1:], returned[1:])
+        there, taught = teacher.steps(teacher.bend(x, told)[0], told)
+    back, undone = student.steps(there[-1], told, teacher)
+    made, done = student.steps(z, told, teacher)
+    returned, asked = teacher.steps(made[0], told)
+    return _apart(there[:-1] + taught, back[:-1] + undone), _apart(made[1:] + done, returned[1:] + asked)
 
 
 def _apart(one: list[Tensor], other: list[Tensor]) -> Tensor:
-    return torch.stack([(a - b).square().mean() for a, b in zip(one, other, strict=True)]).mean()
+    """Return the mean squared difference; scales and shifts of a block are two terms."""
+    sums = torch.stack([(a - b).square().sum() for a, b in zip(one, other, strict=True)])
+    return sums.sum() / sum(a.numel() for a in one)
 
 
 class CaloFlowStudent(CaloFlow):
@@ -88,7 +95,8 @@ class CaloFlowStudent(CaloFlow):
 
     The teacher (`CaloFlow`, affine) is trained first, or given by `learn_from`; then the student learns to undo the
     teacher's map from showers to normal numbers, block by block, by `student_losses`. It makes showers in one pass
-    that the teacher draws voxel by voxel. The paper has splines in all blocks of both.
+    that the teacher draws voxel by voxel. The paper has splines in all blocks of both, and the z-loss of new energies
+    and layers, where here it is told those of the batch.
     """
 
     name = "caloflow-student"

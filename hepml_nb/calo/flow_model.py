@@ -21,6 +21,7 @@ __all__ = ["SMALL_LAYERS", "FlowModelConfig", "FlowShowers"]
 
 _PAPER_FIT = FitConfig(epochs=100, lr=1e-3, batch_size=512, patience=None)
 SMALL_LAYERS: dict[str, Any] = {
+    "layer_transforms": 3,
     "layer_hidden": (128, 128),
     "layer_bins": 12,
     "layer_fit": FitConfig(epochs=30, lr=2e-3, batch_size=256, patience=None),
@@ -30,13 +31,13 @@ SMALL_LAYERS: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class FlowModelConfig:
-    """layer_...: the flow of layer energies, autoregressive splines. fit: of the voxels' flow.
+    """layer_...: the flow of layer energies, autoregressive splines, published in arXiv:2210.14245. fit: of the voxels' flow.
 
     turned: every epoch sees each shower in a new turn around the axis, mirrored or not; right where particles come in
     along the axis of a detector that is alike all around.
     """
 
-    layer_transforms: int = 3
+    layer_transforms: int = 6
     layer_hidden: tuple[int, ...] = (64, 64)
     layer_bins: int = 8
     layer_fit: FitConfig = field(default_factory=lambda: _PAPER_FIT)

@@ -111,14 +111,15 @@ class MaskedFlow(StackedFlow):
         orders = (torch.randperm(self.features) for _ in range(blocks))
         self.blocks = nn.ModuleList(MaskedBlock(self.features, context, hidden, clamp, order) for order in orders)
 
-    @torch.no_grad()
-    def path(self, x: Tensor, context: Tensor) -> list[Tensor]:
-        """Return x bent, and then the result of each block, the last of which are the normal numbers; (n, features)."""
-        return self.steps(self.bend(x, told := self.context_scale(context))[0], told)
+    def steps(self, bent: Tensor, told: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return bent numbers (n, features) and the result of each block, and the scales and shifts of the blocks.
 
-    def steps(self, bent: Tensor, told: Tensor) -> list[Tensor]:
-        """Return bent numbers (n, features) and the result of each block, for a standardised context."""
-        found = [bent]
+        The latter are (2, n, features), in the order of their block. told: a standardised context.
+        """
+        found, terms = [bent], []
         for block in self.blocks:
-            found.append(block(found[-1], told)[0])
-        return found
+            ordered = found[-1][:, block.order]
+            scale, shift = block.terms(ordered, told)
+            terms.append(torch.stack([scale, shift]))
+            found.append(ordered * scale.exp() + shift)
+        return found, terms

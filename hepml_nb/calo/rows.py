@@ -61,13 +61,14 @@ class VoxelLogs:
         if rows.shape != (len(layers), self.geometry.voxels):
             raise InputError(f"rows have shape {rows.shape}; expected ({len(layers)}, {self.geometry.voxels}).")
         offsets, of = self.geometry.offsets[:-1], self.geometry.layer_of
-        largest = np.maximum.reduceat(rows, offsets, axis=1)
-        hit = (rows > _GAP) | (rows == largest[:, of])
+        largest = np.maximum.reduceat(rows, offsets, axis=1)[:, of]
+        first = rows == largest
         # relative to the largest voxel: the exponential of a stray number must not overflow
-        made = np.where(hit, np.exp(np.maximum(rows, 0) - np.maximum(largest, 0)[:, of]), 0)
-        for _ in range(2):
-            made = filled_up(made, layers, self.geometry)
-            made[made < self.geometry.threshold] = 0
+        made = np.where((rows > _GAP) | first, np.exp(np.maximum(rows, 0) - np.maximum(largest, 0)), 0)
+        made = filled_up(made, layers, self.geometry)
+        made[(made < self.geometry.threshold) & ~first] = 0
+        made = filled_up(made, layers, self.geometry)
+        made[made < self.geometry.threshold] = 0
         return np.asarray(made, np.float32)
 
 

@@ -14,7 +14,9 @@ from hepml_nb.calo.couplings import CouplingFlow
 from hepml_nb.calo.masked import MaskedBlock, MaskedFlow
 from hepml_nb.calo.rows import GappedRatios, TurnedBatches, VoxelLogs, turns
 from hepml_nb.calo.splines import RingSplines
+from hepml_nb.calo.training import flow_loss
 from hepml_nb.core import InputError
+from hepml_nb.learn import FitConfig, RowBatches, fit
 from hepml_nb.simulate.calorimeter import geometry
 from hepml_nb.testing import toy_showers
 
@@ -84,6 +86,43 @@ def test_a_flow_is_undone_and_its_density_has_the_determinant(flow) -> None:
     torch.testing.assert_close(flow.log_prob(x, context), normal + log_det)
 
 
+@pytest.mark.parametrize("kind", [CouplingFlow, MaskedFlow])
+def test_a_density_integrates_to_one(kind) -> None:
+    """Of two features on a grid, for two contexts; twice the units have a quarter of the density."""
+    flow = shaken(kind(np.array([0, 1]), 1, blocks=3, hidden=(8,), bins=6), 0.1)
+    edge = torch.linspace(-10, 10, 401).double()
+    grid, near = torch.cartesian_prod(edge, edge), slice(len(edge) ** 2 // 2, len(edge) ** 2 // 2 + 1)
+    for told in (-1.0, 2.0):
+        context = torch.full((len(grid), 1), told).double()
+        with torch.no_grad():
+            density = flow.log_prob(grid, context).exp()
+            flow.x_scale.scale *= 2
+            assert float(flow.log_prob(2 * grid[near], context[near]).exp() / density[near]) == pytest.approx(0.25)
+            flow.x_scale.scale /= 2
+        assert float(density.sum() * (edge[1] - edge[0]) ** 2) == pytest.approx(1, abs=1e-3)
+        unbent = (-0.5 * grid.square().sum(1)).exp() / (2 * math.pi)
+        assert float((density - unbent).abs().max()) > 0.1 * float(unbent.max())
+
+
+@pytest.mark.parametrize("kind", [CouplingFlow, MaskedFlow])
+def test_a_trained_flow_finds_a_known_density(kind) -> None:
+    """A normal distribution whose mean and correlation follow the context: the exact density is known."""
+    torch.manual_seed(4)
+    told, noise = 2 * torch.rand(6000, 1) - 1, torch.randn(6000, 2)
+    second = told[:, 0] * noise[:, 0] + 0.5 * noise[:, 1]
+    x = torch.stack([noise[:, 0] + told[:, 0], second], 1)
+    normal = torch.distributions.Normal
+    exact = normal(told[:, 0], 1.0).log_prob(x[:, 0])
+    exact = exact + normal(told[:, 0] * noise[:, 0], 0.5).log_prob(x[:, 1])
+    flow = kind(np.array([0, 1]), 1, blocks=4, hidden=(24,), bins=0).standardise(x[:4000], told[:4000])
+    missing = [float((exact - flow.log_prob(x, told))[4000:].mean().detach())]
+    batches = (RowBatches(x[part], told[part], batch_size=200, seed=1) for part in (slice(0, 4000), slice(4000, None)))
+    fit(flow, flow_loss, *batches, FitConfig(epochs=12, lr=5e-3, patience=None), seed=1)
+    missing.append(float((exact - flow.log_prob(x, told))[4000:].mean().detach()))
+    assert missing[0] > 0.2  # nats, the divergence of truth and flow
+    assert -0.02 < missing[1] < 0.04
+
+
 def test_scales_are_bounded(flow) -> None:
     block = flow.blocks[0]
     half = block.kept if hasattr(block, "kept") else 6
@@ -111,9 +150,8 @@ def test_a_student_that_undoes_the_teacher_loses_nothing() -> None:
     with torch.no_grad():
         for taught, block in zip(teacher.blocks, student.blocks, strict=True):
             taught.maps[-1].bias.copy_(torch.randn(12))
-            scale, shift = taught._soft(taught.maps[-1].bias).chunk(2)[0], taught.maps[-1].bias[6:]
             assert sum(student_losses(student, teacher, x, context, z)) > 0.01
-            block.maps[-1].bias.copy_(torch.cat([-taught.maps[-1].bias[:6], -shift * torch.exp(-scale)]))
+            block.maps[-1].bias.copy_(taught.maps[-1].bias)
     x_loss, z_loss = student_losses(student, teacher, x, context, z)
     assert float((x_loss + z_loss).detach()) < 1e-10
     torch.testing.assert_close(student(z, context, teacher), teacher.decode(z, context))
@@ -158,6 +196,9 @@ def test_layers_keep_the_energy_that_they_should_have() -> None:
     layers = np.add.reduceat(made, some.geometry.offsets[:-1], axis=1)
     np.testing.assert_allclose(layers, np.where(some.layers < some.geometry.threshold, 0, some.layers), rtol=1e-5)
     assert made[made > 0].min() >= some.geometry.threshold
+    faint = np.full((1, 4), 1.2 * some.geometry.threshold)  # too little for two hits, though two are asked for
+    shared = VoxelLogs(some.geometry).deposits(np.tile([1.0, 0.9, *7 * [-2.0]], 4)[None], faint)
+    np.testing.assert_allclose(shared[shared > 0], faint[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["calochallenge-1-photons", "calochallenge-2"])
@@ -213,7 +254,7 @@ def test_voxels_follow_the_layers_that_they_are_told(fitted) -> None:
 
 def test_a_student_learns_the_map_of_its_teacher() -> None:
     """Of equal normal numbers it makes showers near the teacher's, far nearer than before its training."""
-    some, sizes = toy_showers(1200), {"blocks": 2, "hidden": (32,)}
+    some, sizes = toy_showers(800), {"blocks": 2, "hidden": (32,)}
     teacher = make("caloflow", **sizes).fit(some, seed=1)
     z, context = torch.randn(300, some.geometry.voxels), teacher.context(teacher._map.ratios(some), some.energies)[:300]
     taught = teacher.voxel_flow.decode(z, context)
@@ -223,4 +264,19 @@ def test_a_student_learns_the_map_of_its_teacher() -> None:
         with torch.no_grad():
             apart.append(float((pupil.student(z, context, teacher.voxel_flow) - taught).square().mean()))
     assert apart[1] < 0.2 * apart[0]
-    assert pupil.layer_flow is teacher.layer_flow
+    ratios = pupil.layers(some.energies, 5)
+    np.testing.assert_array_equal(ratios, teacher.layers(some.energies, 5))  # the layers are the teacher's
+    both = [np.add.reduceat(one.voxels(ratios, some.energies, 6), some.geometry.offsets[:-1], 1)
+            for one in (pupil, teacher)]  # fmt: skip
+    np.testing.assert_allclose(*both, rtol=1e-4, atol=1e-3)
+
+
+def test_layers_of_a_trained_flow_are_those_of_the_truth() -> None:
+    """Mean and spread of each layer's share of the incident energy, of showers that the flow has not seen."""
+    truth = toy_showers(3000, 1)[5:]
+    flow = make("caloinn", blocks=1, hidden=(8,), layer_fit=FitConfig(epochs=20, lr=3e-3), fit=FitConfig(epochs=1))
+    made = flow.fit(toy_showers(1500), seed=1).sample(truth.energies, seed=2)
+    shares = [one.layers / one.energies[:, None] for one in (truth, made)]
+    spread = shares[0].std(axis=0)
+    assert (np.abs(shares[1].mean(axis=0) - shares[0].mean(axis=0)) < 0.15 * spread).all()
+    np.testing.assert_allclose(shares[1].std(axis=0), spread, rtol=0.2)
