@@ -37,9 +37,9 @@ class StudentConfig(CaloFlowConfig):
 class StudentFlow(nn.Module):
     """An inverse autoregressive flow (arXiv:1606.04934) with one block for each of a teacher's.
 
-    A block finds the scales and shifts that the teacher's block applied, and undoes them. It takes normal numbers in the
-    teacher's order, and is told the numbers before each, not the results: all come in one pass. The splines of single
-    voxels are the teacher's.
+    A block finds the scales and shifts that the teacher's block applied, and undoes them. It takes normal numbers in
+    the teacher's order, and is told the numbers before each, not the results: all come in one pass. The splines of
+    single voxels are the teacher's.
     """
 
     def __init__(self, teacher: MaskedFlow, context: int, hidden: tuple[int, ...], clamp: float) -> None:

@@ -31,7 +31,7 @@ SMALL_LAYERS: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class FlowModelConfig:
-    """layer_...: the flow of layer energies, autoregressive splines, published in arXiv:2210.14245. fit: of the voxels' flow.
+    """layer_...: the flow of layers, autoregressive splines, defaults as in arXiv:2210.14245. fit: of the voxels' flow.
 
     turned: every epoch sees each shower in a new turn around the axis, mirrored or not; right where particles come in
     along the axis of a detector that is alike all around.
