@@ -58,28 +58,42 @@ def test_frechet_distance_of_normal_distributions_is_the_closed_form() -> None:
     assert frechet(a, turned) == pytest.approx(2 + 1 + 0.25, rel=0.02)
 
 
+def unit(n: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two normal tables whose first has 1 as the greatest magnitude of each column, by one row each."""
+    generator = np.random.default_rng(seed)
+    truth, other = generator.normal(scale=0.1, size=(2, n, k)).clip(-0.9, 0.9)
+    truth[np.arange(k), np.arange(k)] = 1.0
+    return truth, other
+
+
 def test_fpd_of_two_halves_is_zero_and_of_shifted_ones_the_shift() -> None:
-    generator = np.random.default_rng(1)
-    truth, other = generator.normal(size=(2, 5000, 5))
+    truth, other = unit(5000, 5, 1)
     same = fpd(truth, other)
-    assert abs(same.value) < 5 * same.error + 0.003
-    moved = fpd(truth, other + 0.3)
-    assert moved.value == pytest.approx(5 * 0.09, rel=0.15)
+    assert abs(same.value) < 5 * same.error + 0.03
+    moved = fpd(truth, other + 0.03)
+    assert moved.value == pytest.approx(1000 * 5 * 0.03**2, rel=0.15)
+
+
+def test_columns_are_over_the_greatest_magnitude_of_the_truth() -> None:
+    truth, other = unit(2000, 3, 1)
+    scale = np.array([1.0, 30.0, 1e4])
+    assert fpd(truth * scale, other * scale).value == pytest.approx(fpd(truth, other).value, rel=1e-6)
 
 
 def test_fpd_takes_the_bias_of_small_samples_away() -> None:
-    generator = np.random.default_rng(2)
-    truth, other = generator.normal(size=(2, 400, 8))
-    assert frechet(truth, other) > 0.03
-    assert abs(fpd(truth, other).value) < frechet(truth, other) / 2 + 0.05
+    truth, other = unit(400, 8, 2)
+    biased = 1000 * frechet(truth, other)
+    assert biased > 0.3
+    assert abs(fpd(truth, other).value) < biased / 2 + 0.5
 
 
 def test_kpd_of_two_halves_is_zero_and_sees_a_shift() -> None:
-    generator = np.random.default_rng(3)
-    truth, other = generator.normal(size=(2, 4000, 5))
-    same, moved = kpd(truth, other), kpd(truth, other + 0.3)
-    assert abs(same.value) < 5 * same.error + 0.01
-    assert moved.value > 10 * abs(same.value) + 5 * moved.error
+    truth, other = unit(4000, 5, 3)
+    same, moved = kpd(truth, other, size=1000), kpd(truth, other + 0.03, size=1000)
+    assert abs(same.value) < 3 * same.error
+    assert moved.value > 10 * abs(same.value) + 3 * moved.error
+    # the kernel's slope at 0 is 4, so that a small shift of each column costs about 4 times its mean square
+    assert moved.value == pytest.approx(1000 * 4 * 0.03**2, rel=0.3)
 
 
 def test_separation_is_zero_to_one() -> None:
