@@ -230,8 +230,10 @@ def _middle(edges: np.ndarray) -> np.ndarray:
     return np.asarray((edges[1:] + edges[:-1]) / 2)
 
 
-def _silicon_tungsten(name: str, n_r: int, n_alpha: int) -> Geometry:
+def _silicon_tungsten(name: str, n_r: int, n_alpha: int, n_layers: int = 45) -> Geometry:
     """Return the calorimeter of datasets 2 and 3: 90 x (1.4 mm W + 0.3 mm Si), paired, to a radius of 41.85 mm.
+
+    n_layers: among which the 90 sheets are shared, 45 in the challenge.
 
     The sampling term of 0.15 lies between those of CALICE's prototype of 30 thicker sheets (0.165, arXiv:0811.2354)
     and of Geant4 runs of this stack (0.14 to 0.16 at 10 GeV). The threshold is 0.5 keV over the sampling fraction of
@@ -239,8 +241,8 @@ def _silicon_tungsten(name: str, n_r: int, n_alpha: int) -> Geometry:
     """
     stack = Stack((("W", 1.4),), (("Si", 0.3),), 0.15, 0.033)
     edges = tuple(float(edge) for edge in np.round(np.arange(n_r + 1) * 41.85 / n_r, 3))
-    depth = 2 * stack.pitch / stack.x0
-    layers = tuple(Layer(i, edges, n_alpha, i * depth, (i + 1) * depth) for i in range(45))
+    depth = 90 // n_layers * stack.pitch / stack.x0
+    layers = tuple(Layer(i, edges, n_alpha, i * depth, (i + 1) * depth) for i in range(n_layers))
     return Geometry(name, stack, layers, 0.5e-3 / stack.fraction)
 
 
@@ -292,6 +294,7 @@ GEOMETRIES: dict[str, Callable[[], Geometry]] = {
     "calochallenge-1-pions": _pions,
     "calochallenge-2": partial(_silicon_tungsten, "calochallenge-2", 9, 16),
     "calochallenge-3": partial(_silicon_tungsten, "calochallenge-3", 18, 50),
+    "tiny": partial(_silicon_tungsten, "tiny", 6, 6, 5),
 }
 
 

@@ -45,6 +45,7 @@ def test_sheets_mix_by_mass() -> None:
     ("calochallenge-1-pions", [8, 100, 100, 5, 150, 160, 10], 533),
     ("calochallenge-2", [144] * 45, 6480),
     ("calochallenge-3", [900] * 45, 40500),
+    ("tiny", [36] * 5, 180),
 ])  # fmt: skip
 def test_voxels_are_as_many_as_published(name: str, layers: list[int], voxels: int) -> None:
     calo = geometry(name)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hepml_nb import data
-from hepml_nb.core import InputError, NotFound
+from hepml_nb.core import InputError, NotFound, rng
 from hepml_nb.simulate import cascade, recipe
 from hepml_nb.simulate.calorimeter import MATERIALS, dense, geometry
 from hepml_nb.simulate.cascade_physics import compton, loss, pair, photo, transport
@@ -185,3 +185,11 @@ def test_samples_are_whole_and_were_made_by_the_recipe_as_it_is(name: str, seen:
         response = dense(showers.hits, calo.voxels).sum(axis=1)[many] / ak.to_numpy(showers.energy)[many]
         assert np.median(response) == pytest.approx(seen, abs=0.03)
         assert ak.min(showers.hits.energy) >= calo.threshold * 0.999
+
+
+def test_coarse_layers_hold_what_the_fine_ones_hold() -> None:
+    energies, fine, tiny = np.full(20, 5e3), geometry("calochallenge-2"), geometry("tiny")
+    assert tiny.shape == (5, 6, 6)
+    one, two = (cascade.showers(energies, calo, "electron", rng(3, "same")) for calo in (fine, tiny))
+    sums = fine.layer_energies(one).reshape(20, 5, 9).sum(axis=2)  # 45 layers by nines
+    np.testing.assert_allclose(tiny.layer_energies(two), sums, atol=5.0)  # voxels below threshold read 0
