@@ -54,7 +54,7 @@ class CaloInn(FlowShowers):
             hidden=(256, 256),
             turned=True,
             **SMALL_LAYERS,
-            fit=FitConfig(epochs=40, lr=1e-3, batch_size=256, patience=None, clip=50.0, warmup=0.2),
+            fit=FitConfig(epochs=20, lr=2e-3, batch_size=256, patience=None, clip=50.0, warmup=0.2),
         ),
     }
 
