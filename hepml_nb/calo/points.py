@@ -14,12 +14,16 @@ from hepml_nb.simulate.calorimeter import Geometry
 __all__ = ["COLUMNS", "PointCoordinates", "Points"]
 
 COLUMNS = ("x", "y", "z", "log energy")
-"""Of points: x and y have the length asinh(r / R) with R half of a Moliere radius, z counts layers from 0; the energy
-is its share of the layer, over the geometric mean of such shares in its ring (layer and radial bin) of the training.
+"""Of points: x and y have a length that grows alike over each ring of the layer, z counts layers from 0; the energy is
+its share of the layer, over the geometric mean of such shares in its ring (layer and radial bin) of the training.
 
-Voxels are wider than the core of a shower is, so that the energy of a hit jumps from one ring to the next: a jump that
-a smooth network would smear, and that the rings' means take away.
+Voxels are wider than the core of a shower is, and have different widths. Where all are hit, points in mm would jump in
+number from one ring to the next, and so would their energies: jumps that a smooth network would smear, and that rings
+of equal width and the rings' means take away. After six epochs of EPiC on 1000 photon showers the mean shower was off
+by 0.40 with asinh(r / R) as length, R half of a Moliere radius, and by 0.16 with this one.
 """
+_HOLE = 0.1
+"""Length of points on the axis, where the last ring ends at 1 more: the innermost ring is narrow, but not a point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +40,11 @@ class Points:
 
 
 class PointCoordinates:
-    """The map of hits to points and back; a hit lies anywhere in its voxel, uniformly in r^2, alpha and z.
-
-    A point of a wide bin could lie far out, where hardly any energy is: r^2 is therefore uniform, r is not.
-    """
+    """The map of hits to points and back; a hit lies anywhere in its voxel, uniformly in the ring, alpha and z."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        self.unit = geometry.stack.moliere / 2  # mm
+        self._n_r = np.array([layer.n_r for layer in geometry.layers])
         self.sizes = np.diff(geometry.offsets)  # voxels of each layer
         self._usual = np.zeros(len(geometry.rings[0]))
 
@@ -62,13 +63,10 @@ class PointCoordinates:
         row, voxel, share = self._hits(showers)
         place = self.geometry.layer_of[voxel]
         inside = voxel - self.geometry.offsets[place]
-        n_r = np.array([layer.n_r for layer in self.geometry.layers])[place]
         n_alpha = np.array([layer.n_alpha for layer in self.geometry.layers])[place]
-        i_alpha, i_r = np.divmod(inside, n_r)
-        low, high = self._edges(place, i_r)
-        r = np.sqrt(low**2 + generator.random(len(row)) * (high**2 - low**2))
+        i_alpha, i_r = np.divmod(inside, self._n_r[place])
+        length = (i_r + generator.random(len(row))) / self._n_r[place] + _HOLE
         alpha = -np.pi + 2 * np.pi * (i_alpha + generator.random(len(row))) / n_alpha
-        length = np.arcsinh(r / self.unit)
         energy = share - self._usual[self.geometry.ring_of[voxel]]
         values = np.stack([length * np.cos(alpha), length * np.sin(alpha), place + generator.random(len(row)), energy])
         return Points(values.T.astype(np.float32), np.bincount(row, minlength=len(showers)))
@@ -84,10 +82,10 @@ class PointCoordinates:
         x, y, _, log_energy = points.values[order].astype(np.float64).T
         owner = points.owner  # the order keeps showers together
         place = np.tile(np.arange(counts.shape[1]), len(counts)).repeat(counts.ravel())
-        r = self.unit * np.sinh(np.minimum(np.hypot(x, y), 20))
-        within = r < np.array([layer.r_edges[-1] for layer in self.geometry.layers])[place]
+        i_r = np.maximum((np.hypot(x, y) - _HOLE) * self._n_r[place], 0)
+        within = i_r < self._n_r[place]
         owner, place, log_energy = owner[within], place[within], log_energy[within]
-        voxel = self._voxels(place, r[within], np.arctan2(y, x)[within])
+        voxel = self._voxels(place, i_r[within].astype(np.int64), np.arctan2(y, x)[within])
         energy = np.exp(np.clip(log_energy + self._usual[self.geometry.ring_of[voxel]], -30, 10))
         total = np.bincount(owner * counts.shape[1] + place, energy, counts.size).reshape(counts.shape)
         energy *= (layers / np.where(total > 0, total, np.inf))[owner, place]
@@ -100,21 +98,11 @@ class PointCoordinates:
         layer = showers.layers[row, self.geometry.layer_of[voxel]]
         return row, voxel, np.log(showers.deposits[row, voxel] / layer)
 
-    def _edges(self, place: Floats, i_r: Floats) -> tuple[Floats, Floats]:
-        """Return the radial edges (mm) of bins of layers."""
-        most = max(layer.n_r for layer in self.geometry.layers)
-        edges = np.stack([np.pad(layer.r_edges, (0, most - layer.n_r), "edge") for layer in self.geometry.layers])
-        return edges[place, i_r], edges[place, i_r + 1]
-
-    def _voxels(self, place: Floats, r: Floats, alpha: Floats) -> Floats:
-        """Return the voxel of each place (layer, r in mm, alpha)."""
-        voxel = np.zeros(len(place), np.int64)
-        for i, layer in enumerate(self.geometry.layers):
-            here = place == i
-            i_r = np.searchsorted(layer.r_edges, r[here], side="right") - 1
-            i_alpha = np.clip(((alpha[here] + np.pi) / (2 * np.pi) * layer.n_alpha).astype(int), 0, layer.n_alpha - 1)
-            voxel[here] = self.geometry.offsets[i] + i_alpha * layer.n_r + i_r
-        return voxel
+    def _voxels(self, place: Floats, i_r: Floats, alpha: Floats) -> Floats:
+        """Return the voxel of each place (layer, ring, alpha)."""
+        n_alpha = np.array([layer.n_alpha for layer in self.geometry.layers])[place]
+        i_alpha = np.clip(((alpha + np.pi) / (2 * np.pi) * n_alpha).astype(int), 0, n_alpha - 1)
+        return np.asarray(self.geometry.offsets[place] + i_alpha * self._n_r[place] + i_r)
 
 
 class PointNumbers:
