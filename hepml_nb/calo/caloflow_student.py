@@ -53,7 +53,8 @@ class StudentFlow(nn.Module):
         """Return bent numbers, the numbers between blocks, and z (n, features), and the scales and shifts that are
         undone: as `MaskedFlow.steps`, from behind."""
         found, terms = [z], []
-        for block, taught in zip(reversed(self.blocks), reversed(teacher.blocks), strict=True):
+        pairs: list[Any] = list(zip(self.blocks, teacher.blocks, strict=True))
+        for block, taught in reversed(pairs):
             scale, shift = block.terms(found[-1], told)
             terms.append(torch.stack([scale, shift]))
             found.append(((found[-1] - shift) * (-scale).exp())[:, taught.back])

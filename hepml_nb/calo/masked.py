@@ -117,7 +117,8 @@ class MaskedFlow(StackedFlow):
         The latter are (2, n, features), in the order of their block. told: a standardised context.
         """
         found, terms = [bent], []
-        for block in self.blocks:
+        blocks: list[Any] = list(self.blocks)
+        for block in blocks:
             ordered = found[-1][:, block.order]
             scale, shift = block.terms(ordered, told)
             terms.append(torch.stack([scale, shift]))
