@@ -92,7 +92,8 @@ def combine(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Result]]:
     """Join committed rows of `landscape` into {method: {metric: Result}}, for `claim` to judge.
 
     The value is the mean over trainings; error: the mean of their own errors, in quadrature with the spread over the
-    root of their number. Raises InputError for two rows of one training.
+    root of their number. Methods without randomness of their own have 0 trainings. Raises InputError for two rows of
+    one training.
     """
     groups: dict[str, dict[int, Mapping[str, Any]]] = {}
     for entry in rows:
@@ -101,17 +102,24 @@ def combine(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Result]]:
             raise InputError(f"two rows of {method}, seed {seed}; give rows that differ in method and seed only.")
         groups[method][seed] = entry["row"]["metrics"]
     return {
-        method: {metric: _joined([one[metric] for one in some.values()]) for metric in next(iter(some.values()))}
+        method: {
+            metric: _joined([one[metric] for one in some.values()], _trains(method))
+            for metric in next(iter(some.values()))
+        }
         for method, some in groups.items()
     }
 
 
-def _joined(found: list[Mapping[str, Any]]) -> Result:
+def _trains(method: str) -> bool:
+    return method != TRUTH and registry.method(method).cls.trains
+
+
+def _joined(found: list[Mapping[str, Any]], trains: bool) -> Result:
     values = np.array([one["value"] for one in found])
     spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
     error = float(np.hypot(np.mean([one["error"] for one in found]), spread))
     about = {name: found[0][name] for name in ("n", "floor", "baseline", "better", "definition")}
-    return Result(float(values.mean()), error, seeds=len(found), **about)
+    return Result(float(values.mean()), error, seeds=len(found) if trains else 0, **about)
 
 
 def _with_steps(model: ShowerModel, steps: int, test: Showers, seed: int, top: Any) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def fpd(truth: npt.ArrayLike, made: npt.ArrayLike, *, sizes: int = 10, batches: 
 
     After arXiv:2211.10295: the mean of `frechet` over `batches` draws at `sizes` sample sizes N, a line in 1 / N, and
     its value at 1 / N = 0. As in the CaloChallenge columns are over the truth's greatest magnitude and the distance is
-    times 1000. Draws are without replacement, from a tenth to half of the smaller table; with replacement, as there, the
-    line ends at the distance of the two finite samples, which has their bias. error: of the line's intercept; draws
+    times 1000. Draws are without replacement, from a tenth to half of the smaller table; with replacement, as there,
+    the line ends at the distance of the two finite samples, which has their bias. error: of the line's intercept; draws
     overlap, so that it is too small: look at the floor of two halves.
     """
     a, b = tables(truth, made, "greatest")

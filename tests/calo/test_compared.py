@@ -62,6 +62,8 @@ def test_trainings_join_and_twice_the_same_is_refused() -> None:
     assert found.value == pytest.approx(0.62)
     assert found.error == pytest.approx(np.hypot(0.01, 0.02))
     assert found.seeds == 2
+    alone = [{"point": {"method": "gflash", "seed": 0}, "row": rows[0]["row"]}]
+    assert compared.combine(alone)["gflash"]["auc_high"].seeds == 0, "a formula has nothing to train"
     with pytest.raises(InputError, match="two rows"):
         compared.combine([rows[0], rows[0]])
 
