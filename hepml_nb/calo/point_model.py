@@ -74,9 +74,13 @@ class PointModel(ShowerModel):
         self._fit_flow(train, val, seed, untrained)
         self._fit_points(train, val, seed, untrained)
         if not untrained:
-            some = val[:500]
-            made = Showers(some.energies, self._points_in(some.energies, some.layers, some.hits, seed), val.geometry)
-            self._numbers.fit(some.hits.sum(axis=1), made.hits.sum(axis=1))
+            self._fit_numbers(val, seed)
+
+    def _fit_numbers(self, val: Showers, seed: int, most: int = 500) -> None:
+        """Measure how many points make how many hits, on showers as those of the validation."""
+        some = val[:most]
+        made = Showers(some.energies, self._points_in(some.energies, some.layers, some.hits, seed), val.geometry)
+        self._numbers = PointNumbers().fit(some.hits.sum(axis=1), made.hits.sum(axis=1))
 
     def _fit_flow(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
         rows = [self._rows(showers, derive_seed(seed, "rows", i)) for i, showers in enumerate((train, val))]
@@ -91,19 +95,20 @@ class PointModel(ShowerModel):
     def _fit_points(self, train: Showers, val: Showers, seed: int, untrained: bool) -> None:
         config = epochs_of(self.config.fit, untrained)
         torch.manual_seed(derive_seed(seed, "points"))
-        batches = []
-        for i, showers in enumerate((train, val)):
-            seen = showers[showers.totals > 0]
-            points = self._points.points(seen, derive_seed(seed, "points", i))
-            if i == 0:
-                self.model = self._network(2)
-                self.model.scale = Standardise(4).fit(torch.from_numpy(points.values))
-                self._log_n = LogScale(points.lengths)
-            x = self.model.scale(torch.from_numpy(points.values))
-            given = self._context(seen.energies, points.lengths)
-            batches.append(SetBatches(x, points.lengths, given, batch_size=config.batch_size, seed=seed))
-        known, held = batches
+        points = self._points.points(train[train.totals > 0], derive_seed(seed, "points", 0))
+        self.model = self._network(2)
+        self.model.scale = Standardise(4).fit(torch.from_numpy(points.values))
+        self._log_n = LogScale(points.lengths)
+        known, held = (self._clouds(showers, config, seed, i) for i, showers in enumerate((train, val)))
         self.history = fit(self.model, self._batch_loss, known, held, config, seed=derive_seed(seed, "points fit"))
+
+    def _clouds(self, showers: Showers, config: FitConfig, seed: int, number: int) -> SetBatches:
+        """Return batches of points, their numbers and what they are told, of showers that have any."""
+        seen = showers[showers.totals > 0]
+        points = self._points.points(seen, derive_seed(seed, "points", number))
+        x = self.model.scale(torch.from_numpy(points.values))
+        given = self._context(seen.energies, points.lengths)
+        return SetBatches(x, points.lengths, given, batch_size=config.batch_size, seed=seed)
 
     def _batch_loss(self, model: Any, batch: Any) -> Tensor:
         return self._loss(model, *batch)

@@ -23,6 +23,7 @@ _METHODS: tuple[Method, ...] = (
     Method("calodream", _C + "calodream:CaloDream", "2405.09629", ("S0/73", "S2/119"), "Flow matching, layers first"),
     Method("calodiffusion", _C + "calodiffusion:CaloDiffusion", "2308.03876", (), "Diffusion around the axis"),
     Method("caloclouds", _C + "caloclouds:CaloClouds", "2309.05704", ("S0/44", "S0/83"), "Diffusion of single points"),
+    Method("caloclouds-cm", _C + "caloclouds_cm:CaloCloudsCm", "2309.05704", ("S0/44",), "Its points in one step"),
     Method("epic-fm", _C + "epic:EpicFlowMatching", "2310.00049", ("S4",), "Flow matching of whole point clouds"),
 )
 _REGISTRY = Registry("generator of showers", _METHODS)
