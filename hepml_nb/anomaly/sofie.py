@@ -13,7 +13,7 @@ from hepml_nb.core import InputError, derive_seed, rng
 
 __all__ = ["Excess", "TagScan", "scan_tagged", "tagged"]
 
-_STEPS, _RIDGE = 25, 1e-9
+_STEPS, _HALVINGS, _RIDGE = 50, 30, 1e-9
 _LEAST = 20  # of tagged events, and of untagged ones: with fewer there is no fraction to fit
 
 
@@ -115,19 +115,32 @@ def _polynomials(n: Floats, order: int) -> Floats:
 
 
 def _fitted(k: Floats, n: Floats, basis: Floats) -> Floats:
-    """Return the most likely shares (t, b) of spectra of tagged counts (t, b) among events (b,): Newton's steps."""
+    """Return the most likely shares (t, b) of spectra of tagged counts (t, b) among events (b,), by Newton's steps."""
     theta = np.zeros((len(k), basis.shape[1]))
     start = (k.sum(axis=1) + 0.5) / (n.sum() + 1)
     theta[:, 0] = np.log(start / (1 - start)) / basis[0, 0]
+    now = _log_likelihood(theta, k, n, basis)
     for _ in range(_STEPS):
         share = 1 / (1 + np.exp(-np.clip(theta @ basis.T, -30, 30)))
         slope = (k - n * share) @ basis
         curve = np.einsum("tb,bi,bj->tij", n * share * (1 - share), basis, basis) + _RIDGE * np.eye(basis.shape[1])
         step = np.linalg.solve(curve, slope[..., None])[..., 0]
-        theta += np.clip(step, -2, 2)
+        for _ in range(_HALVINGS):  # where hardly any event is tagged a whole step goes far beyond the maximum
+            ahead = _log_likelihood(theta + step, k, n, basis)
+            worse = ahead < now - 1e-9 * np.abs(now)
+            if not worse.any():
+                break
+            step[worse] /= 2
+        theta, now = theta + step, ahead
         if np.abs(step).max() < 1e-8:
             break
     return np.asarray(1 / (1 + np.exp(-np.clip(theta @ basis.T, -30, 30))))
+
+
+def _log_likelihood(theta: Floats, k: Floats, n: Floats, basis: Floats) -> Floats:
+    """Return the logarithm of the binomial likelihood (t,) of tagged counts (t, b), without its constant."""
+    logit = theta @ basis.T
+    return np.asarray((k * logit - n * np.logaddexp(0, logit)).sum(axis=1))
 
 
 def _windows(
