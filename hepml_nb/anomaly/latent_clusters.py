@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from hepml_nb.anomaly.latent_kernel import LatentNetwork
-from hepml_nb.anomaly.outlier import NetworkOutlier, OutlierNetwork
+from hepml_nb.anomaly.latent import SMALL_ENCODER, EncoderConfig, LatentOutlier
 from hepml_nb.anomaly.sample import Events, Floats
 from hepml_nb.core import InputError, rng, suggest
-from hepml_nb.learn import FitConfig, RowBatches, predict
 
 __all__ = ["ClusterConfig", "LatentClusters", "LatentQuantumClusters", "clustered", "overlap_distance"]
 
 Centre = Literal["median", "mean"]
-_ROWS, _ROUNDS, _WEISZFELD = 8192, 50, 20
+_ROUNDS, _WEISZFELD = 50, 20
 
 
 @dataclass(frozen=True)
-class ClusterConfig:
-    """latent: numbers that the encoder gives; hidden: its widths; fit: its training.
+class ClusterConfig(EncoderConfig):
+    """Of the encoder see `EncoderConfig`. clusters: how many.
 
-    clusters: how many. centre: of a cluster, its "mean" (k-means) or geometric "median" (k-medians), which a few far
-    events hardly move. events: that are clustered, drawn from those of the autoencoder. quantum: distances come from
-    the overlap of two states (`overlap_distance`). shots: measurements of each distance (None: exact).
+    centre: of a cluster, its "mean" (k-means) or geometric "median" (k-medians), which a few far events hardly move.
+    quantum: distances come from the overlap of two states (`overlap_distance`). shots: measurements of each distance
+    (None: exact).
     """
 
-    hidden: tuple[int, ...] = (64, 32)
-    latent: int = 4
     clusters: int = 2
     centre: Centre = "median"
-    events: int = 600
     quantum: bool = False
     shots: int | None = None
-    fit: FitConfig = field(
-        default_factory=lambda: FitConfig(epochs=100, lr=1e-3, batch_size=256, schedule="constant", patience=10)
-    )
 
     def __post_init__(self) -> None:
         if self.centre not in get_args(Centre):
@@ -52,7 +44,7 @@ class ClusterConfig:
             raise InputError(f"shots={self.shots!r} without quantum=True; a classical distance is not measured.")
 
 
-class LatentClusters(NetworkOutlier):
+class LatentClusters(LatentOutlier):
     """An encoder, then clusters in its latent space; the score is the way to the nearest centre (arXiv:2301.10780).
 
     Not the paper's: the autoencoder is dense and of an event's features (`LatentKernel`), and centres start as
@@ -62,30 +54,13 @@ class LatentClusters(NetworkOutlier):
     name = "latent-clusters"
     configs: ClassVar[Mapping[str, Any]] = {
         "paper": ClusterConfig(),
-        "small": ClusterConfig(
-            hidden=(32, 16), fit=FitConfig(epochs=20, lr=5e-3, batch_size=256, patience=None, threads=1)
-        ),
+        "small": ClusterConfig(**SMALL_ENCODER),
     }
-
-    def _network(self, features: int) -> OutlierNetwork:
-        if not 1 <= self.config.latent <= features:
-            raise InputError(
-                f"{self.name} with latent={self.config.latent!r} for {features} features; expected 1 to {features}."
-            )
-        return LatentNetwork(features, self.config.hidden, self.config.latent)
 
     def _learn(self, events: Events, seed: int, untrained: bool) -> None:
         super()._learn(events, seed, untrained)
-        chosen = events[rng(seed, self.name, "chosen").permutation(len(events))[: self.config.events]]
         self._seed = seed
-        self.centres = None if untrained else clustered(self.latent(chosen), self.config, seed)
-
-    def latent(self, events: Events) -> Floats:
-        """Return the latent numbers (n, latent) of events, each between -1 and 1."""
-        batches = RowBatches(*self._rows(events), batch_size=_ROWS, shuffle=False)
-        net: Any = self.model
-        codes: Floats = predict(net, batches, lambda one, batch: one.encode(one.scale(batch[0]))).double().numpy()
-        return codes
+        self.centres = None if untrained else clustered(self.latent(self._chosen(events, seed)), self.config, seed)
 
     def _score(self, events: Events) -> Floats:
         if self.centres is None:

@@ -3,47 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from hepml_nb.anomaly.autoencoder import AutoencoderNetwork
-from hepml_nb.anomaly.outlier import NetworkOutlier, OutlierNetwork
+from hepml_nb.anomaly.latent import ROWS, SMALL_ENCODER, EncoderConfig, LatentOutlier
 from hepml_nb.anomaly.quantum import Circuit, Entangled, fidelity
 from hepml_nb.anomaly.sample import Events, Floats
-from hepml_nb.core import InputError, rng, suggest
-from hepml_nb.learn import FitConfig, RowBatches, predict
+from hepml_nb.core import InputError, suggest
 
-__all__ = ["LatentConfig", "LatentKernel", "LatentNetwork", "LatentQuantum"]
+__all__ = ["LatentConfig", "LatentKernel", "LatentQuantum"]
 
 Kernel = Literal["rbf", "quantum"]
-_ROWS = 8192
 
 
 @dataclass(frozen=True)
-class LatentConfig:
-    """latent: numbers that the encoder gives, two per qubit; hidden: its widths; fit: its training.
+class LatentConfig(EncoderConfig):
+    """Of the encoder see `EncoderConfig`; a qubit takes two latent numbers, the cost grows with the square of events.
 
-    kernel: "rbf", exp(-|z - z'|^2 / (latent * variance)), or "quantum". events: that the machine learns from, drawn
-    from those of the autoencoder; its cost grows with their square. nu: bound on the share of them left outside.
+    kernel: "rbf", exp(-|z - z'|^2 / (latent * variance)), or "quantum". nu: bound on the share of events left outside.
     layers, entangled: of the circuit. bandwidth: angle in rad per unit of a latent number; a small one makes all events
     the same to the kernel, a large one makes every event unlike all others.
     """
 
-    hidden: tuple[int, ...] = (64, 32)
-    latent: int = 4
     kernel: Kernel = "rbf"
-    events: int = 600
     nu: float = 0.01
     layers: int = 3
     entangled: Entangled = "chain"
     bandwidth: float = 1.0
-    fit: FitConfig = field(
-        default_factory=lambda: FitConfig(epochs=100, lr=1e-3, batch_size=256, schedule="constant", patience=10)
-    )
 
     def __post_init__(self) -> None:
         if self.kernel not in get_args(Kernel):
@@ -64,21 +52,7 @@ class LatentConfig:
         return Circuit(self.latent // 2, self.layers, self.entangled)
 
 
-class LatentNetwork(AutoencoderNetwork):
-    """An autoencoder whose latent numbers end in a tanh: between -1 and 1 they can be angles."""
-
-    def encode(self, y: Tensor) -> Tensor:
-        """Return the latent numbers (n, latent) of standardised features (n, d)."""
-        z: Tensor = torch.tanh(self.encoder(y))
-        return z
-
-    def reconstruct(self, y: Tensor) -> Tensor:
-        """Return standardised features (n, d) as they come back."""
-        back: Tensor = self.decoder(self.encode(y))
-        return back
-
-
-class LatentKernel(NetworkOutlier):
+class LatentKernel(LatentOutlier):
     """An encoder, then a one-class support vector machine in its latent space (arXiv:2301.10780).
 
     The machine (Schoelkopf et al. 2001) separates the events from the origin of the kernel's space; how far an event
@@ -93,22 +67,12 @@ class LatentKernel(NetworkOutlier):
     name = "latent-kernel"
     configs: ClassVar[Mapping[str, Any]] = {
         "paper": LatentConfig(),
-        "small": LatentConfig(
-            hidden=(32, 16), fit=FitConfig(epochs=20, lr=5e-3, batch_size=256, patience=None, threads=1)
-        ),
+        "small": LatentConfig(**SMALL_ENCODER),
     }
-
-    def _network(self, features: int) -> OutlierNetwork:
-        if not 1 <= self.config.latent <= features:
-            raise InputError(
-                f"{self.name} with latent={self.config.latent!r} for {features} features; expected 1 to {features}."
-            )
-        return LatentNetwork(features, self.config.hidden, self.config.latent)
 
     def _learn(self, events: Events, seed: int, untrained: bool) -> None:
         super()._learn(events, seed, untrained)
-        chosen = events[rng(seed, self.name, "chosen").permutation(len(events))[: self.config.events]]
-        z = self.latent(chosen)
+        z = self.latent(self._chosen(events, seed))
         self._spread = float(z.var()) or 1.0
         inner = self._mapped(z)
         gram = self._kernel(inner, inner)
@@ -116,20 +80,13 @@ class LatentKernel(NetworkOutlier):
         self.support, self.weights = z[weights > 0], weights[weights > 0]
         self._inner = inner[weights > 0]
 
-    def latent(self, events: Events) -> Floats:
-        """Return the latent numbers (n, latent) of events, each between -1 and 1."""
-        batches = RowBatches(*self._rows(events), batch_size=_ROWS, shuffle=False)
-        net: Any = self.model
-        codes: Floats = predict(net, batches, lambda one, batch: one.encode(one.scale(batch[0]))).double().numpy()
-        return codes
-
     def kernel(self, a: Floats, b: Floats) -> Floats:
         """Return the kernel (n, m) of latent vectors (n, latent) and (m, latent)."""
         return self._kernel(self._mapped(a), self._mapped(b))
 
     def _score(self, events: Events) -> Floats:
         z = self.latent(events)
-        blocks = (self._mapped(z[start : start + _ROWS]) for start in range(0, len(z), _ROWS))
+        blocks = (self._mapped(z[start : start + ROWS]) for start in range(0, len(z), ROWS))
         return np.concatenate([self._offset - self._kernel(one, self._inner) @ self.weights for one in blocks])
 
     def _mapped(self, z: Floats) -> Any:
