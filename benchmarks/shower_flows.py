@@ -31,6 +31,8 @@ def main() -> None:
     args = parser.parse_args()
     import torch
 
+    from hepml_nb.learn import n_parameters
+
     torch.set_num_threads(args.threads)
     flows, showers = fitted()
     rounds = [
@@ -43,7 +45,7 @@ def main() -> None:
     for name, model in flows.items():
         train, one, many = (statistics.median(r[name][k] for r in rounds) for k in range(3))
         slower = [statistics.median(r[name][k] / r[first][k] for r in rounds) for k in (0, 2)]
-        size = sum(parameter.numel() for parameter in network(model).parameters()) / 1e6
+        size = n_parameters(network(model)) / 1e6
         print(f"| {name} | {size:.1f} M | {train:.0f} | {slower[0]:.1f} | {one:.1f} | {many:.2f} | {slower[1]:.1f} |")
 
 

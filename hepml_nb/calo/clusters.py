@@ -87,7 +87,7 @@ def _within(layer: Layer, start: int) -> Floats:
     pairs = [(at[:, :-1], at[:, 1:])]
     if layer.n_alpha > 1:  # the angle is a circle
         pairs.append((at, np.roll(at, -1, axis=0)))
-    if layer.n_alpha > 2:
+    if layer.n_alpha > 2:  # all angles meet at the axis
         a, b = np.triu_indices(layer.n_alpha, 1)
         pairs.append((at[a, 0], at[b, 0]))
     return np.array([np.concatenate([one.ravel() for one in side]) for side in zip(*pairs, strict=True)])
